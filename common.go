@@ -1,0 +1,77 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Common are the keys that every integration has, whatever its vendor. An integration embeds it inline in its Config.
+type Common struct {
+	// Name tells integrations of one type in one receiver apart; default: derived from the destination.
+	Name string `yaml:"name,omitempty"`
+	// SendResolved is true by default, unlike in Alertmanager.
+	SendResolved *bool `yaml:"send_resolved,omitempty"`
+	// Locale is zh-CN or en; default: global.locale.
+	Locale string `yaml:"locale,omitempty"`
+	// Timeout bounds one call to the vendor; default 10s.
+	Timeout model.Duration `yaml:"timeout,omitempty"`
+	// RateLimit replaces the vendor's documented limit.
+	RateLimit *RateLimit `yaml:"rate_limit,omitempty"`
+	// MaxParts bounds the messages that one long notification is split into; default 5.
+	MaxParts int `yaml:"max_parts,omitempty"`
+	// MaxInFlight bounds the sends under way; default 32.
+	MaxInFlight int `yaml:"max_in_flight,omitempty"`
+	// Backlog is merge (default) or each.
+	Backlog Backlog `yaml:"backlog,omitempty"`
+}
+
+// RateLimit is how many messages an integration's credential may send in any window; 0 messages means no limit.
+type RateLimit struct {
+	Messages int            `yaml:"messages"`
+	Per      model.Duration `yaml:"per,omitempty"` // default 1m
+}
+
+// Defaults of the common keys.
+const (
+	DefaultTimeout     = 10 * time.Second
+	DefaultMaxParts    = 5
+	DefaultMaxInFlight = 32
+	DefaultRatePer     = time.Minute
+)
+
+// Setup returns the common part of a Setup, defaults filled in: limit is the vendor's own.
+func (c Common) Setup(limit Limit) Setup {
+	s := Setup{
+		Name:         c.Name,
+		SendResolved: c.SendResolved == nil || *c.SendResolved,
+		Backlog:      c.Backlog,
+		Limit:        limit,
+		MaxInFlight:  c.MaxInFlight,
+		Timeout:      time.Duration(c.Timeout),
+	}
+	if s.Backlog == "" {
+		s.Backlog = BacklogMerge
+	}
+	if s.MaxInFlight == 0 {
+		s.MaxInFlight = DefaultMaxInFlight
+	}
+	if s.Timeout == 0 {
+		s.Timeout = DefaultTimeout
+	}
+	if c.RateLimit != nil {
+		s.Limit = Limit{Messages: c.RateLimit.Messages, Per: time.Duration(c.RateLimit.Per)}
+		if s.Limit.Per == 0 {
+			s.Limit.Per = DefaultRatePer
+		}
+	}
+	return s
+}
+
+// Parts is MaxParts with its default filled in.
+func (c Common) Parts() int {
+	if c.MaxParts == 0 {
+		return DefaultMaxParts
+	}
+	return c.MaxParts
+}

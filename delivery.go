@@ -1,0 +1,31 @@
+package relay
+
+import "time"
+
+// A Delivery is what one send slot has to tell one destination.
+type Delivery struct {
+	// ID is stable over retries; messages derive their idempotency keys from it.
+	ID string
+	// Destination is where it goes, as it was computed when the notification was accepted.
+	Destination Destination
+	// Tellings are the notifications to tell: one per lane, so several only in a digest. Never empty.
+	Tellings []Telling
+	// Previous is the handle the last delivery of this lane left behind; empty when there is none.
+	Previous Ref
+	// Now is the time of rendering, so that rendering is a pure function.
+	Now time.Time
+	// Plain asks for the built-in fallback text: a template failed, or the vendor refused the usual form.
+	Plain bool
+}
+
+// A Telling is one notification of a delivery.
+type Telling struct {
+	Notification *Notification
+	// Merged counts the earlier notifications of the lane that this one stands for.
+	Merged int
+	// Since is when the oldest of them was received.
+	Since time.Time
+}
+
+// Notification is the delivery's only notification, or the first of a digest.
+func (d *Delivery) Notification() *Notification { return d.Tellings[0].Notification }

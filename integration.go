@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"context"
+	"time"
+)
+
+// An Integration is one configured item of a receiver: a DingTalk robot, a Slack webhook, a mailbox. What to say and how
+// to send it are apart, so a preview needs no network. All methods may be called concurrently.
+type Integration interface {
+	// Destination computes where a notification goes: templated channel, address, room. It is pure and is called
+	// before the notification is accepted; its result is stored with the entry.
+	Destination(n *Notification) (Destination, error)
+	// Render makes the messages of a delivery, each within the vendor's limits. It is pure. When a template fails it
+	// returns the error, and the caller asks again with d.Plain set, which fails only for a bug.
+	Render(d Delivery) ([]Message, error)
+	// Send makes one vendor call. It returns once the vendor has answered or ctx has ended. Its errors carry a Kind
+	// and no secret.
+	Send(ctx context.Context, m Message) (Receipt, error)
+}
+
+// An IntegrationID names an integration: receiver, type and name, never its position or a secret, so that inserting an
+// item in the configuration moves no backlog. Its form is receiver/type/name.
+type IntegrationID string
+
+// A Destination is where an integration sends: a robot, a channel, an address list.
+type Destination struct {
+	// Key tells destinations of one integration apart. Stable, and free of secrets.
+	Key string `json:"key"`
+	// Address is what the integration needs to send there: a channel, a list of addresses. Empty for a robot.
+	Address string `json:"address,omitempty"`
+	// Limiters are the credentials that may send there, any of them; empty means those of the Setup.
+	Limiters []LimiterID `json:"limiters,omitempty"`
+}
+
+// A LimiterID names the vendor credential whose rate is counted: a robot, an incoming webhook, a channel of a bot. It is
+// derived from the credential but does not reveal it.
+type LimiterID string
+
+// A Limit is how many messages a limiter may send in any window of length Per. Zero Messages means no limit.
+type Limit struct {
+	Messages int
+	Per      time.Duration
+}
+
+// Backlog says what becomes of several notifications waiting in one lane.
+type Backlog string
+
+// The two ways to treat a backlog.
+const (
+	BacklogMerge Backlog = "merge" // one message that tells them all
+	BacklogEach  Backlog = "each"  // one message each
+)
+
+// A Setup is a configured integration with what the rest of the relay must know of it. The catalogue of receivers makes
+// one from each item of a receiver.
+type Setup struct {
+	Integration
+
+	ID       IntegrationID
+	Receiver string
+	Type     string // dingtalk, wecom, slack, email
+	Name     string
+
+	SendResolved bool
+	Backlog      Backlog
+	// Limiters are the credentials it sends with. Several are a pool: a message takes whichever has a free slot.
+	Limiters []LimiterID
+	// Limit holds for each of its limiters. Where integrations share a limiter, the smallest limit holds.
+	Limit Limit
+	// MaxInFlight bounds the sends under way on each limiter.
+	MaxInFlight int
+	// Timeout bounds one call of Send.
+	Timeout time.Duration
+}

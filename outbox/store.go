@@ -1,0 +1,242 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
+)
+
+// A Store keeps what was accepted until it is told. Every method may be called concurrently; each ends when its context
+// does. Errors are ErrFull, ErrStale, or wrap ErrUnavailable.
+type Store interface {
+	// Recall answers what is known about a webhook before it is worked on. If its state was last accepted in its slot
+	// within the window it is a duplicate: that is counted, and the first copy is durable when Recall returns. Else it
+	// returns what was saved with its alerts. The window is never extended by a duplicate.
+	Recall(ctx context.Context, q Query) (Known, error)
+
+	// Accept is durable when it returns nil: the dedupe mark, the snapshots and every entry of one webhook, all or
+	// nothing. It compares with the slot again in the same step, so of parallel copies one is accepted and the others
+	// are duplicates. An entry whose State equals the last one accepted in its lane is left out, unless the webhook is a
+	// reminder. Accepting the same ID twice accepts it once.
+	Accept(ctx context.Context, w Webhook) (Accepted, error)
+
+	// Claim leases work for the integrations that c names. One batch is one send slot of one limiter. When there is less
+	// than c.Max to do, it also returns how long until more is due; zero means that nothing is pending.
+	Claim(ctx context.Context, c ClaimRequest) ([]Batch, time.Duration, error)
+
+	// Settle ends a lease. The send slot is stamped with the time of this call. A lease that has ended, or was settled
+	// before, is ErrStale: nothing has changed.
+	Settle(ctx context.Context, l Lease, o Outcome) error
+
+	// History returns events, newest first, and the cursor of the next page, empty at the end.
+	History(ctx context.Context, q HistoryQuery) ([]Event, string, error)
+
+	// Stats counts what is pending now.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Close waits for what is under way and gives up the store. Leases end with it.
+	Close() error
+}
+
+// The errors that count.
+var (
+	// ErrFull means that the store has reached its caps: nothing was written, a retry later may succeed.
+	ErrFull = errors.New("store is full")
+	// ErrUnavailable means that the store could not be reached or could not write: a retry may succeed.
+	ErrUnavailable = errors.New("store is unavailable")
+	// ErrStale means that a lease is not held any more.
+	ErrStale = errors.New("lease is stale")
+)
+
+// A Query asks what is known about a webhook.
+type Query struct {
+	Slot   dedupe.Slot
+	State  dedupe.State
+	Window time.Duration
+	Alerts []AlertKey
+}
+
+// An AlertKey is one firing of one alert: fingerprint and start. The start is compared as an instant.
+type AlertKey struct {
+	Fingerprint string
+	StartsAt    time.Time
+}
+
+// Known is what the store knows about a webhook.
+type Known struct {
+	// Duplicate tells that the webhook's state was last accepted in its slot, under ID.
+	Duplicate bool
+	ID        string
+	// Saved holds what was saved with its alerts when they were first accepted; alerts never seen are missing.
+	Saved map[AlertKey]Saved
+}
+
+// Saved is what is kept with one firing of an alert, so that resolved shows and goes where firing did.
+type Saved struct {
+	Snapshot relay.Snapshot `json:"snapshot,omitzero"`
+	// Room is the routing room, pinned at the first accept, also when empty.
+	Room string `json:"room,omitempty"`
+}
+
+// A Webhook is all that one accepted webhook leaves in the store.
+type Webhook struct {
+	// ID is a ULID made by the caller.
+	ID         string
+	ReceivedAt time.Time
+	// Path is the URL path it came in by, Receiver and GroupKey the payload's; for the history.
+	Path, Receiver, GroupKey string
+	// Alerts and Status are for the history.
+	Alerts int
+	Status string
+
+	Slot   dedupe.Slot
+	State  dedupe.State
+	Window time.Duration
+	// Reminder says that Alertmanager called it one.
+	Reminder bool
+
+	Saved   map[AlertKey]Saved
+	Entries []Entry
+}
+
+// An Entry is what one notification means for one destination.
+type Entry struct {
+	Lane        Lane
+	Destination relay.Destination
+	// Limiters are the credentials that may send it, any of them; never empty.
+	Limiters []relay.LimiterID
+	// State is that of this part of the notification alone.
+	State dedupe.State
+	// Notification is the part to tell, as JSON.
+	Notification []byte
+	// Told is what a reader knows once this entry is sent: the firing alerts of the part, by fingerprint, with their
+	// start. It becomes Batch.Told of the lane's next claim.
+	Told map[string]time.Time
+}
+
+// A Lane is the unit of order and of lease: the pending entries of one group for one destination.
+type Lane struct {
+	Integration relay.IntegrationID
+	Destination string // relay.Destination.Key
+	GroupKey    string
+	Receiver    string // the payload's, unquoted
+	Room        string
+}
+
+// Accepted is the answer of Accept.
+type Accepted struct {
+	// ID is the webhook's own, or that of the first copy when this one is a duplicate.
+	ID        string
+	Duplicate bool
+	// Entries counts the entries stored; unchanged parts are left out.
+	Entries int
+}
+
+// A ClaimRequest says what a worker can take.
+type ClaimRequest struct {
+	// Max is the most batches to return.
+	Max int
+	// Lease is how long the caller may take to settle.
+	Lease time.Duration
+	// Integrations are those this process knows, with their terms. Lanes of others are left alone.
+	Integrations map[relay.IntegrationID]Terms
+}
+
+// Terms are what the configuration says about sending for one integration.
+type Terms struct {
+	Limit       relay.Limit
+	MaxInFlight int // sends under way per limiter; 0 means no bound
+	Backlog     relay.Backlog
+}
+
+// A Batch is the work for one send slot of one limiter.
+type Batch struct {
+	Lease   Lease
+	Limiter relay.LimiterID
+	Lanes   []LaneBatch // one; several in a digest
+}
+
+// A LaneBatch is a leased lane with the entries to tell, oldest first.
+type LaneBatch struct {
+	Lane        Lane
+	Destination relay.Destination
+	Items       []Item
+	// Attempt counts from 1; it starts anew with each item that reaches the head.
+	Attempt int
+	// Crashes counts the leases of the head in a row that ended without a settle.
+	Crashes int
+	// Ref is what the last delivery of the lane left behind.
+	Ref relay.Ref
+	// Told are the alerts a reader of this lane knows as firing, by fingerprint, with their start.
+	Told map[string]time.Time
+	// Rest are the rendered parts still to send of an item that is half told; empty when rendering comes first.
+	Rest []relay.Message
+}
+
+// An Item is one entry of a leased lane.
+type Item struct {
+	ID           string // entry id: webhook id, "-", number
+	At           time.Time
+	Notification []byte
+}
+
+// A Lease is the right to settle a batch. Nonce is random, so that no lease is taken for another.
+type Lease struct {
+	Nonce string
+	Until time.Time
+}
+
+// A Result is how a send ended.
+type Result string
+
+// The results of a send.
+const (
+	Sent    Result = "sent"    // the vendor took it: the items are done, or Rest is left to send
+	Retry   Result = "retry"   // try again after Outcome.After
+	Dead    Result = "dead"    // it can never be sent: to the dead letters
+	Release Result = "release" // not tried: give the lane and the slot back
+)
+
+// An Outcome is what became of a batch.
+type Outcome struct {
+	Result Result
+	// Items are the ids this settle ends; they must be those claimed.
+	Items []string
+	// Rest are the parts still to send after this one. While there are any, the items stay at the head of their lane and
+	// nothing merges into them. A Retry keeps the rest given here.
+	Rest []relay.Message
+	// After is how long to wait before the next try.
+	After time.Duration
+	// Hold stops the limiter for this long; zero does not.
+	Hold time.Duration
+	// Ref is the handle to keep with the lane; empty keeps the one before.
+	Ref relay.Ref
+	// Reason and Detail say why, for the history: a kind, and a text without secrets.
+	Reason relay.Kind
+	Detail string
+	// Duration is how long the send took.
+	Duration time.Duration
+	// Part counts from 1 to Parts, for the history.
+	Part, Parts int
+	// Fallback says that the plain text stood in for a template, and why.
+	Fallback string
+	// Text is what was sent, for the history.
+	Text string
+}
+
+// Stats counts what is pending.
+type Stats struct {
+	Pending  int // entries
+	Lanes    int
+	InFlight int
+	Dead     int
+	// Oldest is when the oldest pending entry was accepted; zero when nothing is pending.
+	Oldest time.Time
+	// Limiters has the pending entries of each limiter.
+	Limiters map[relay.LimiterID]int
+	// Holds has the end of each hold in force.
+	Holds map[relay.LimiterID]time.Time
+}
