@@ -41,6 +41,8 @@ type Alert struct {
 
 	// Snapshot is the context of the request that suffered; zero when nothing is known.
 	Snapshot Snapshot `json:"relaySnapshot,omitzero"`
+	// Room is the routing room, pinned when the alert was first accepted; empty when it has none.
+	Room string `json:"relayRoom,omitempty"`
 
 	// Change and Duration belong to one delivery. They are set when the delivery is put together and are not stored.
 	// Change tells what is new since the last delivery of this group to the same destination.

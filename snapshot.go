@@ -56,3 +56,19 @@ func (s Snapshot) intersect(other Snapshot) Snapshot {
 	}
 	return out
 }
+
+// An AlertKey is one firing of one alert. StartsAt is in UTC, so that equal instants are equal keys.
+type AlertKey struct {
+	Fingerprint string
+	StartsAt    time.Time
+}
+
+// Key returns the key of this firing.
+func (a Alert) Key() AlertKey { return AlertKey{a.Fingerprint, a.StartsAt.UTC()} }
+
+// Saved is what is kept with one firing of an alert, so that resolved shows what firing showed and goes where it went.
+type Saved struct {
+	Snapshot Snapshot `json:"snapshot,omitzero"`
+	// Room is the routing room, pinned at the first accept, also when empty.
+	Room string `json:"room,omitempty"`
+}

@@ -56,13 +56,7 @@ type Query struct {
 	Slot   dedupe.Slot
 	State  dedupe.State
 	Window time.Duration
-	Alerts []AlertKey
-}
-
-// An AlertKey is one firing of one alert: fingerprint and start. The start is compared as an instant.
-type AlertKey struct {
-	Fingerprint string
-	StartsAt    time.Time
+	Alerts []relay.AlertKey
 }
 
 // Known is what the store knows about a webhook.
@@ -71,14 +65,7 @@ type Known struct {
 	Duplicate bool
 	ID        string
 	// Saved holds what was saved with its alerts when they were first accepted; alerts never seen are missing.
-	Saved map[AlertKey]Saved
-}
-
-// Saved is what is kept with one firing of an alert, so that resolved shows and goes where firing did.
-type Saved struct {
-	Snapshot relay.Snapshot `json:"snapshot,omitzero"`
-	// Room is the routing room, pinned at the first accept, also when empty.
-	Room string `json:"room,omitempty"`
+	Saved map[relay.AlertKey]relay.Saved
 }
 
 // A Webhook is all that one accepted webhook leaves in the store.
@@ -98,7 +85,7 @@ type Webhook struct {
 	// Reminder says that Alertmanager called it one.
 	Reminder bool
 
-	Saved   map[AlertKey]Saved
+	Saved   map[relay.AlertKey]relay.Saved
 	Entries []Entry
 }
 
