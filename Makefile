@@ -1,0 +1,77 @@
+# The two commands of the README are `make demo` and `make test`. Everything else needed is installed or named by them.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO       ?= go
+TAGS     := nomsgpack
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VPKG     := github.com/prometheus/common/version
+LDFLAGS  := -s -w \
+	-X $(VPKG).Version=$(VERSION) \
+	-X $(VPKG).Revision=$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+	-X $(VPKG).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown) \
+	-X $(VPKG).BuildDate=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## Show what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Run the demo: a relay, four inboxes and a page to look at.
+	$(GO) run -tags $(TAGS) ./cmd/relay demo
+
+.PHONY: build
+build: ## Build bin/relay: static, with its version.
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/relay ./cmd/relay
+
+.PHONY: run
+run: ## Run the relay with config.yaml.
+	$(GO) run -tags $(TAGS) ./cmd/relay --config.file=config.yaml
+
+.PHONY: test
+test: parts ## Run all tests, with the race detector, against the real parts.
+	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
+
+.PHONY: quick
+quick: ## Run the tests that need no real parts and no minute of patience.
+	$(GO) test -short -tags $(TAGS) ./...
+
+.PHONY: parts
+parts: ## Install what the tests use (Debian packages), where that is allowed; name it elsewhere.
+	@scripts/test-parts
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(GO) run $(LINT) fmt ./...
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(GO) run $(LINT) run ./...
+	$(GO) mod tidy -diff
+
+.PHONY: golden
+golden: ## Rewrite the golden files; review reads the diff.
+	$(GO) test -tags $(TAGS) ./templates/... ./receivers/... -update
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZTIME (30s).
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Measure against the floor and print the table of docs/explanation/performance.md.
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -benchtime 200ms ./...
+	$(GO) run -tags $(TAGS) ./internal/bench
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities (needs the vulnerability database).
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest -tags $(TAGS) ./...
+
+.PHONY: docker
+docker: ## Build the image.
+	docker build --build-arg VERSION=$(VERSION) -t alertrelay/relay:$(VERSION) .
+
+.PHONY: check
+check: lint test ## What CI runs.
