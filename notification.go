@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net/url"
-	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -106,14 +105,25 @@ func (a Alert) Severity() string {
 func (a Alert) Runbook() string { return runbook(a.Annotations) }
 
 // ReceiverName is the receiver's name as configured in Alertmanager. Alertmanager sends it as a quoted regular
-// expression (its template.Data, since 0.8); Receiver keeps that form, because its templates expect it.
+// expression (its template.Data, since 0.8); Receiver keeps that form, because its templates expect it. A text that
+// quoting cannot have made is taken as it is.
 func (n *Notification) ReceiverName() string {
-	re, err := syntax.Parse(n.Receiver, syntax.Perl)
-	if err != nil || re.Op != syntax.OpLiteral {
-		return n.Receiver
+	var name []byte
+	for i := 0; i < len(n.Receiver); i++ {
+		c := n.Receiver[i]
+		if c == '\\' && i+1 < len(n.Receiver) && special(n.Receiver[i+1]) {
+			i++
+			c = n.Receiver[i]
+		} else if special(c) {
+			return n.Receiver
+		}
+		name = append(name, c)
 	}
-	return string(re.Rune)
+	return string(name)
 }
+
+// special reports whether regexp.QuoteMeta puts a backslash before c.
+func special(c byte) bool { return strings.IndexByte(`\.+*?()|[]{}^$`, c) >= 0 }
 
 // Runbook is the runbook link all alerts have in common; empty when they have none.
 func (n *Notification) Runbook() string { return runbook(n.CommonAnnotations) }
