@@ -1,0 +1,260 @@
+// Package split puts the alerts of a notification into messages, at alert borders, by the size of the request as it is
+// really encoded. Every integration renders through it, so that nothing is lost on the way: each alert is shown in
+// exactly one part, or it is among those the last part lists and counts.
+//
+// The promise, in order of preference:
+//
+//  1. One message, when all alerts fit into it.
+//  2. Numbered parts, each as full as it gets. Firing alerts come before resolved ones.
+//  3. Beyond the allowed number of parts, the last part is compact: a line for an alert, counts for the rest.
+//  4. An alert too large for a part of its own is shown with its long values visibly cut.
+package split
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/alertrelay/relay"
+)
+
+// ErrNoRoom says that not even the compact form of a part fits: the limit is too small, or the template writes too much
+// whatever it is given.
+var ErrNoRoom = errors.New("message does not fit the vendor's limit, even without alerts")
+
+// A Part is what one message shows.
+type Part struct {
+	// View is what to execute the templates with. Its Alerts are those to show in full; its Part and Parts are zero when
+	// there is only one message.
+	//
+	// When its Omitted is not empty, the part is compact and Alerts is empty: instead of the text template the caller
+	// renders Omitted by relay.Renderer's Compact, in at most Room bytes.
+	relay.View
+	// Room is the limit for the compact text, in bytes; 0 in a part that is not compact.
+	Room int
+}
+
+// Compact reports whether the part lists and counts its alerts instead of showing them in full.
+func (p Part) Compact() bool { return len(p.Omitted) > 0 }
+
+// Limits bound the messages of one notification.
+type Limits struct {
+	// Parts is the number of messages allowed; at least 1.
+	Parts int
+	// Room is about how many bytes of text a message holds. It is where the search for cut and compact texts begins;
+	// what fits in the end, the render function decides.
+	Room int
+}
+
+// Render makes the messages of the notification that v shows, all of its alerts or those of v.Alerts. It calls render
+// for candidate parts, which encodes the message and says whether it fits the vendor's limits; the answer for a part
+// must depend on nothing else. It returns the messages in order, or the first error of render.
+func Render[T any](v relay.View, limits Limits, render func(Part) (T, bool, error)) ([]T, error) {
+	alerts := v.Alerts
+	if alerts == nil {
+		alerts = v.Notification().Alerts
+	}
+	s := &splitter[T]{view: v, limits: limits, render: render}
+	s.view.Part, s.view.Parts, s.view.Omitted = 0, 0, nil
+	return s.messages(firingFirst(alerts))
+}
+
+// firingFirst moves resolved alerts behind those that fire, so that a long message runs out of room for the former.
+func firingFirst(alerts relay.Alerts) relay.Alerts {
+	sorted := slices.Clone(alerts)
+	slices.SortStableFunc(sorted, func(a, b relay.Alert) int { return rank(a) - rank(b) })
+	return sorted
+}
+
+func rank(a relay.Alert) int {
+	if a.Status == relay.StatusResolved {
+		return 1
+	}
+	return 0
+}
+
+// splitter holds what one call of Render works on.
+type splitter[T any] struct {
+	view   relay.View
+	limits Limits
+	render func(Part) (T, bool, error)
+}
+
+// packed is a part with its message.
+type packed[T any] struct {
+	part    Part
+	message T
+}
+
+// What an alert takes of a message, in bytes. Only the work depends on it, never the result.
+const (
+	leastAlert  = 64  // a message of Room bytes holds no more than Room/leastAlert alerts: more are not even tried
+	commonAlert = 256 // where the search for a full part begins
+)
+
+func (s *splitter[T]) messages(alerts relay.Alerts) ([]T, error) {
+	if len(alerts) <= s.limits.Room/leastAlert {
+		message, ok, err := s.try(alerts, 0, 0)
+		if err != nil || ok {
+			return []T{message}, err
+		}
+	}
+	// The total is not known yet: parts are packed as if it were the largest, whose number takes the most digits.
+	total := max(1, s.limits.Parts)
+	var parts []packed[T]
+	for rest, guess := alerts, s.limits.Room/commonAlert; len(rest) > 0; {
+		p, err := s.next(rest, len(parts)+1, total, guess)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+		guess = max(1, len(p.part.Alerts))
+		rest = rest[len(p.part.Alerts)+len(p.part.Omitted):]
+	}
+	return s.numbered(parts)
+}
+
+// numbered returns the messages of parts, with their real total: rendered again where it is another than was assumed.
+func (s *splitter[T]) numbered(parts []packed[T]) ([]T, error) {
+	total := len(parts)
+	if total == 1 {
+		total = 0
+	}
+	messages := make([]T, len(parts))
+	for i, p := range parts {
+		if p.part.Parts != total {
+			p.part.View.Part, p.part.Parts = min(i+1, total), total
+			message, ok, err := s.render(p.part)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				return nil, ErrNoRoom
+			}
+			p.message = message
+		}
+		messages[i] = p.message
+	}
+	return messages, nil
+}
+
+// next packs part number of total from the head of rest. The guess is how many alerts the part before it took.
+func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[T], error) {
+	if number == total {
+		if len(rest) <= max(1, 2*guess) { // else it is hopeless
+			message, ok, err := s.try(rest, number, total)
+			if err != nil || ok {
+				return packed[T]{s.part(rest, number, total), message}, err
+			}
+		}
+		if len(rest) > 1 {
+			return s.compact(rest, number, total)
+		}
+		return s.cut(rest, number, total)
+	}
+	var best T
+	n, err := largest(1, len(rest), guess, func(n int) (bool, error) {
+		message, ok, err := s.try(rest[:n], number, total)
+		if ok {
+			best = message
+		}
+		return ok, err
+	})
+	if err != nil {
+		return packed[T]{}, err
+	}
+	if n == 0 {
+		return s.cut(rest[:1], number, total)
+	}
+	return packed[T]{s.part(rest[:n], number, total), best}, nil
+}
+
+// try renders alerts in full.
+func (s *splitter[T]) try(alerts relay.Alerts, number, total int) (T, bool, error) {
+	return s.render(s.part(alerts, number, total))
+}
+
+func (s *splitter[T]) part(alerts relay.Alerts, number, total int) Part {
+	p := Part{View: s.view}
+	p.Alerts, p.View.Part, p.Parts = alerts, number, total
+	return p
+}
+
+// compact packs alerts as lines and counts, with as much room as fits.
+func (s *splitter[T]) compact(alerts relay.Alerts, number, total int) (packed[T], error) {
+	for _, view := range []relay.View{s.view, cutView(s.view, shortestValue)} {
+		p := Part{View: view}
+		p.Alerts, p.Omitted, p.View.Part, p.Parts = relay.Alerts{}, alerts, number, total
+		var best packed[T]
+		room, err := largest(1, roomSteps, roomSteps, func(step int) (bool, error) {
+			p.Room = s.limits.Room * step / roomSteps
+			message, ok, err := s.render(p)
+			if ok {
+				best = packed[T]{p, message}
+			}
+			return ok, err
+		})
+		if err != nil || room > 0 {
+			return best, err
+		}
+	}
+	return packed[T]{}, ErrNoRoom
+}
+
+// roomSteps is how finely the room for a compact text is searched.
+const roomSteps = 32
+
+// cut packs one alert that is too large, with its long values shortened as little as need be; compact, when even that
+// does not help.
+func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], error) {
+	var best packed[T]
+	_, err := largest(1, cutSteps, cutSteps/2, func(step int) (bool, error) {
+		length := max(shortestValue, s.limits.Room*step/cutSteps)
+		p := Part{View: cutView(s.view, length)}
+		p.Alerts, p.View.Part, p.Parts = relay.Alerts{cutAlert(alert[0], length)}, number, total
+		message, ok, err := s.render(p)
+		if ok {
+			best = packed[T]{p, message}
+		}
+		return ok, err
+	})
+	if err != nil {
+		return best, err
+	}
+	if len(best.part.Alerts) == 0 {
+		return s.compact(alert, number, total)
+	}
+	return best, nil
+}
+
+// cutSteps is how finely the length of cut values is searched.
+const cutSteps = 64
+
+// largest returns the largest n of [low, high] for which fits holds, or 0 when it does not hold for low. It asks about
+// guess first and then ever farther away from it, so that a good guess costs few calls. The last call that said yes is
+// the one for its result.
+func largest(low, high, guess int, fits func(n int) (bool, error)) (int, error) {
+	yes, no := low-1, high+1 // fits holds up to yes, and no longer from no on
+	for n, step := min(max(guess, low), high), max(1, guess/8); no-yes > 1; step *= 2 {
+		ok, err := fits(n)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			yes = n
+		} else {
+			no = n
+		}
+		switch {
+		case no > high: // nothing too large yet
+			n = min(n+step, high)
+		case yes < low: // nothing fits yet
+			n = max(n-step, low)
+		default:
+			n = (yes + no) / 2
+		}
+	}
+	if yes < low {
+		return 0, nil
+	}
+	return yes, nil
+}
