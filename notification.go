@@ -58,6 +58,9 @@ const (
 	ChangeNew      Change = "new"      // not told before, or firing again
 	ChangeStill    Change = "still"    // told before and unchanged
 	ChangeResolved Change = "resolved" // resolved since it was last told
+	// ChangeGone is an alert of an earlier notification that waited in the lane: it fired then, was never told, and the
+	// newest notification does not report it any more. Its Status is resolved, so that no text calls it firing.
+	ChangeGone Change = "gone"
 )
 
 // Alertmanager's two states of an alert and of a notification.
