@@ -53,7 +53,7 @@ func startSelf(ctx context.Context, args ...string) (*process, error) {
 
 // startRelay starts the relay on a free port with a store and log of its own in dir, and waits until it is ready.
 func startRelay(ctx context.Context, binary, dir, config string) (*process, error) {
-	addr, err := freeAddress()
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
