@@ -1,0 +1,472 @@
+package outboxtest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
+	"github.com/alertrelay/relay/outbox"
+)
+
+var _ outbox.Store = (*Memory)(nil)
+
+// Memory is the naive store: everything in slices and maps, every question answered by looking at all of it. It shares no
+// code with the real stores, so it is the model they are compared with; tests of other packages use it as their store. It
+// keeps everything and forgets nothing.
+type Memory struct {
+	mu      sync.Mutex
+	now     func() time.Time
+	marks   map[dedupe.Slot]mark
+	saved   map[relay.AlertKey]relay.Saved
+	lanes   []*lane
+	leases  []*lease
+	slots   map[relay.LimiterID][]time.Time
+	holds   map[relay.LimiterID]time.Time
+	dead    []DeadLetter
+	history []outbox.Event
+}
+
+// A DeadLetter is an entry that could not be told.
+type DeadLetter struct {
+	Lane outbox.Lane
+	Item outbox.Item
+}
+
+type mark struct {
+	state dedupe.State
+	at    time.Time
+	id    string
+}
+
+type lane struct {
+	id      outbox.Lane
+	known   bool // whether state was ever set
+	state   dedupe.State
+	items   []item
+	due     time.Time
+	attempt int
+	crashes int
+	ref     relay.Ref
+	told    map[string]time.Time
+	rest    []relay.Message
+	lease   *lease
+}
+
+type item struct {
+	outbox.Item
+	entry   outbox.Entry
+	webhook outbox.Webhook
+}
+
+type lease struct {
+	outbox.Lease
+	lane    *lane
+	limiter relay.LimiterID
+}
+
+// NewMemory returns an empty store whose clock is now.
+func NewMemory(now func() time.Time) *Memory {
+	return &Memory{
+		now:   now,
+		marks: map[dedupe.Slot]mark{},
+		saved: map[relay.AlertKey]relay.Saved{},
+		slots: map[relay.LimiterID][]time.Time{},
+		holds: map[relay.LimiterID]time.Time{},
+	}
+}
+
+// Recall implements outbox.Store.
+func (m *Memory) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return outbox.Known{}, err
+	}
+	if last, ok := m.marks[q.Slot]; ok && last.state == q.State && m.now().Sub(last.at) < q.Window {
+		m.record(outbox.Event{Type: outbox.EventDuplicate, Notification: last.id})
+		return outbox.Known{Duplicate: true, ID: last.id}, nil
+	}
+	known := outbox.Known{Saved: map[relay.AlertKey]relay.Saved{}}
+	for _, key := range q.Alerts {
+		if saved, ok := m.saved[key]; ok {
+			known.Saved[key] = saved
+		}
+	}
+	return known, nil
+}
+
+// Accept implements outbox.Store.
+func (m *Memory) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return outbox.Accepted{}, err
+	}
+	now := m.now()
+	last, seen := m.marks[w.Slot]
+	same := seen && last.state == w.State
+	first := last.id
+	if m.pending(w.ID) {
+		first = w.ID
+	}
+	if first == w.ID || same && now.Sub(last.at) < w.Window {
+		m.record(outbox.Event{
+			Type: outbox.EventDuplicate, Notification: first, GroupKey: w.GroupKey, Receiver: w.Receiver,
+			Status: w.Status, Alerts: w.Alerts,
+		})
+		return outbox.Accepted{ID: first, Duplicate: true}, nil
+	}
+	m.marks[w.Slot] = mark{w.State, now, w.ID}
+	for key, saved := range w.Saved {
+		if _, ok := m.saved[key]; !ok {
+			m.saved[key] = saved
+		}
+	}
+	stored := 0
+	for i, e := range w.Entries {
+		l := m.lane(e.Lane)
+		if l.known && l.state == e.State && !w.Reminder && !same {
+			continue
+		}
+		l.known, l.state = true, e.State
+		it := outbox.Item{ID: w.ID + "-" + strconv.Itoa(i), At: w.ReceivedAt, Notification: e.Notification}
+		if len(l.items) == 0 {
+			l.due = now
+		}
+		l.items = append(l.items, item{it, e, w})
+		stored++
+	}
+	m.record(outbox.Event{
+		Type: outbox.EventAccepted, Notification: w.ID, GroupKey: w.GroupKey, Receiver: w.Receiver,
+		Status: w.Status, Alerts: w.Alerts, Entries: stored,
+	})
+	return outbox.Accepted{ID: w.ID, Entries: stored}, nil
+}
+
+// Claim implements outbox.Store.
+func (m *Memory) Claim(
+	ctx context.Context, c outbox.ClaimRequest,
+) ([]outbox.Batch, time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	now := m.now()
+	m.expire(now)
+	var batches []outbox.Batch
+	for _, l := range m.lanes {
+		if limiter, wait := m.ready(l, c, now); wait == 0 && len(batches) < c.Max {
+			batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease)))
+		}
+	}
+	return batches, m.wait(c, now), nil
+}
+
+// Settle implements outbox.Store.
+func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := m.now()
+	m.expire(now)
+	at := slices.IndexFunc(m.leases, func(l *lease) bool { return l.Nonce == held.Nonce })
+	if at < 0 {
+		return outbox.ErrStale
+	}
+	le := m.leases[at]
+	l := le.lane
+	head := l.items[0]
+	if len(o.Items) > 1 || len(o.Items) == 1 && o.Items[0] != head.ID {
+		return outbox.ErrStale
+	}
+	m.leases = slices.Delete(m.leases, at, at+1)
+	attempt := l.attempt + 1
+	l.lease, l.crashes, l.due = nil, 0, now.Add(o.After)
+	if o.Result != outbox.Release {
+		m.slots[le.limiter] = append(m.slots[le.limiter], now)
+	}
+	if until := now.Add(o.Hold); o.Hold > 0 && until.After(m.holds[le.limiter]) {
+		m.holds[le.limiter] = until
+	}
+	if o.Ref != "" {
+		l.ref = o.Ref
+	}
+	if len(o.Rest) > 0 {
+		l.rest = o.Rest
+	}
+	ended := len(o.Items) == 1 && (o.Result == outbox.Dead || o.Result == outbox.Sent && len(o.Rest) == 0)
+	event := outbox.Event{
+		Notification: head.webhook.ID, GroupKey: l.id.GroupKey, Receiver: l.id.Receiver, Room: l.id.Room,
+		Status: head.webhook.Status, Alerts: head.webhook.Alerts, Entry: head.ID,
+		Integration: l.id.Integration, Destination: l.id.Destination,
+		Attempt: attempt, Part: o.Part, Parts: o.Parts, Reason: o.Reason, Detail: o.Detail,
+		Fallback: o.Fallback, Duration: o.Duration, Text: o.Text,
+	}
+	switch o.Result {
+	case outbox.Sent:
+		event.Type = outbox.EventSent
+		if ended {
+			l.told = head.entry.Told
+		}
+	case outbox.Retry:
+		event.Type = outbox.EventRetrying
+		if o.Reason != relay.RateLimited {
+			l.attempt = attempt
+		}
+	case outbox.Dead:
+		event.Type = outbox.EventFailed
+		if ended {
+			m.dead = append(m.dead, DeadLetter{l.id, head.Item})
+		}
+	case outbox.Release:
+		return nil
+	}
+	m.record(event)
+	if ended {
+		l.items, l.rest, l.attempt, l.due = l.items[1:], nil, 0, now
+	}
+	return nil
+}
+
+// History implements outbox.Store.
+func (m *Memory) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Event, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
+	from := len(m.history)
+	if q.Cursor != "" {
+		var err error
+		if from, err = strconv.Atoi(q.Cursor); err != nil || from > len(m.history) {
+			return nil, "", nil
+		}
+	}
+	limit := cmp.Or(q.Limit, 100)
+	var events []outbox.Event
+	for i := from - 1; i >= 0; i-- {
+		e := m.history[i]
+		if q.Notification != "" && e.Notification != q.Notification ||
+			q.Integration != "" && e.Integration != q.Integration ||
+			len(q.Types) > 0 && !slices.Contains(q.Types, e.Type) ||
+			!q.Since.IsZero() && e.At.Before(q.Since) ||
+			!q.Until.IsZero() && !e.At.Before(q.Until) {
+			continue
+		}
+		if len(events) == limit {
+			return events, strconv.Itoa(i + 1), nil
+		}
+		events = append(events, e)
+	}
+	return events, "", nil
+}
+
+// Stats implements outbox.Store.
+func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return outbox.Stats{}, err
+	}
+	now := m.now()
+	m.expire(now)
+	s := outbox.Stats{
+		InFlight: len(m.leases), Dead: len(m.dead),
+		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
+	}
+	for _, l := range m.lanes {
+		if len(l.items) > 0 {
+			s.Lanes++
+		}
+		for _, it := range l.items {
+			s.Pending++
+			if s.Oldest.IsZero() || it.At.Before(s.Oldest) {
+				s.Oldest = it.At
+			}
+			for _, limiter := range it.entry.Limiters {
+				s.Limiters[limiter]++
+			}
+		}
+	}
+	for limiter, until := range m.holds {
+		if until.After(now) {
+			s.Holds[limiter] = until
+		}
+	}
+	return s, nil
+}
+
+// Close implements outbox.Store.
+func (m *Memory) Close() error { return nil }
+
+// Dead returns the dead letters, oldest first.
+func (m *Memory) Dead() []DeadLetter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.dead)
+}
+
+func (m *Memory) record(e outbox.Event) {
+	e.At = m.now()
+	m.history = append(m.history, e)
+}
+
+func (m *Memory) pending(id string) bool {
+	return slices.ContainsFunc(m.lanes, func(l *lane) bool {
+		return slices.ContainsFunc(l.items, func(it item) bool { return it.webhook.ID == id })
+	})
+}
+
+func (m *Memory) lane(id outbox.Lane) *lane {
+	for _, l := range m.lanes {
+		if l.id == id {
+			return l
+		}
+	}
+	l := &lane{id: id}
+	m.lanes = append(m.lanes, l)
+	return l
+}
+
+// expire ends the leases that were not settled in time. Their slots count as used at the end of the lease.
+func (m *Memory) expire(now time.Time) {
+	m.leases = slices.DeleteFunc(m.leases, func(le *lease) bool {
+		if now.Before(le.Until) {
+			return false
+		}
+		le.lane.lease = nil
+		le.lane.crashes++
+		m.slots[le.limiter] = append(m.slots[le.limiter], le.Until)
+		return true
+	})
+}
+
+// ready tells with which limiter the lane can be told now, or how long that takes; less than zero when it cannot be told
+// by c at all.
+func (m *Memory) ready(l *lane, c outbox.ClaimRequest, now time.Time) (relay.LimiterID, time.Duration) {
+	if _, known := c.Integrations[l.id.Integration]; !known || len(l.items) == 0 {
+		return "", -1
+	}
+	if l.lease != nil {
+		return "", l.lease.Until.Sub(now)
+	}
+	if l.due.After(now) {
+		return "", l.due.Sub(now)
+	}
+	best, soonest := relay.LimiterID(""), time.Duration(-1)
+	for _, limiter := range l.items[0].entry.Limiters {
+		if wait := m.free(limiter, c, now); soonest < 0 || wait < soonest {
+			best, soonest = limiter, wait
+		}
+	}
+	return best, soonest
+}
+
+// free tells how long it takes until the limiter has a free slot, if nothing is settled meanwhile.
+func (m *Memory) free(limiter relay.LimiterID, c outbox.ClaimRequest, now time.Time) time.Duration {
+	limit, inFlight := m.terms(limiter, c)
+	at := m.holds[limiter]
+	for ; ; at = m.next(limiter, at, limit.Per) {
+		at = later(at, now)
+		flying, used := 0, 0
+		for _, le := range m.leases {
+			if le.limiter == limiter && le.Until.After(at) {
+				flying++
+			}
+			if le.limiter == limiter && !le.Until.After(at) && le.Until.Add(limit.Per).After(at) {
+				used++
+			}
+		}
+		for _, slot := range m.slots[limiter] {
+			if slot.Add(limit.Per).After(at) {
+				used++
+			}
+		}
+		if (inFlight == 0 || flying < inFlight) && (limit.Messages == 0 || flying+used < limit.Messages) {
+			return at.Sub(now)
+		}
+	}
+}
+
+// next is the first instant after at when something about the limiter's slots changes by itself.
+func (m *Memory) next(limiter relay.LimiterID, at time.Time, per time.Duration) time.Time {
+	var next time.Time
+	consider := func(t time.Time) {
+		if t.After(at) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, slot := range m.slots[limiter] {
+		consider(slot.Add(per))
+	}
+	for _, le := range m.leases {
+		if le.limiter == limiter {
+			consider(le.Until)
+			consider(le.Until.Add(per))
+		}
+	}
+	return next
+}
+
+// terms are the smallest of those integrations that have something pending for the limiter.
+func (m *Memory) terms(limiter relay.LimiterID, c outbox.ClaimRequest) (relay.Limit, int) {
+	var limit relay.Limit
+	inFlight := 0
+	for _, l := range m.lanes {
+		for _, it := range l.items {
+			t, known := c.Integrations[l.id.Integration]
+			if !known || !slices.Contains(it.entry.Limiters, limiter) {
+				continue
+			}
+			if t.MaxInFlight > 0 && (inFlight == 0 || t.MaxInFlight < inFlight) {
+				inFlight = t.MaxInFlight
+			}
+			if t.Limit.Messages > 0 && (limit.Messages == 0 || rate(t.Limit) < rate(limit) ||
+				rate(t.Limit) == rate(limit) && t.Limit.Messages < limit.Messages) {
+				limit = t.Limit
+			}
+		}
+	}
+	return limit, inFlight
+}
+
+func rate(l relay.Limit) float64 { return float64(l.Messages) / l.Per.Seconds() }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// take leases a lane that is ready.
+func (m *Memory) take(l *lane, limiter relay.LimiterID, nonce string, until time.Time) outbox.Batch {
+	l.lease = &lease{outbox.Lease{Nonce: nonce, Until: until}, l, limiter}
+	m.leases = append(m.leases, l.lease)
+	head := l.items[0]
+	return outbox.Batch{Lease: l.lease.Lease, Limiter: limiter, Lanes: []outbox.LaneBatch{{
+		Lane: l.id, Destination: head.entry.Destination, Items: []outbox.Item{head.Item},
+		Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Told: maps.Clone(l.told), Rest: l.rest,
+	}}}
+}
+
+// wait is how long until something more may be due; zero when nothing is pending for c.
+func (m *Memory) wait(c outbox.ClaimRequest, now time.Time) time.Duration {
+	soonest := time.Duration(-1)
+	for _, l := range m.lanes {
+		if _, wait := m.ready(l, c, now); wait >= 0 && (soonest < 0 || wait < soonest) {
+			soonest = max(wait, 1)
+		}
+	}
+	return max(soonest, 0)
+}
