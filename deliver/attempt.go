@@ -1,0 +1,223 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// unknownPause is how long a lane rests whose integration this process does not know, which a store does not hand out.
+const unknownPause = time.Minute
+
+// plainSuffix tells the ids of the plain form from those of the usual one, which the vendor may remember as refused.
+const plainSuffix = "-plain"
+
+// An attempt is one batch on its way, and what is learned of it for the log.
+type attempt struct {
+	target  *target
+	batch   outbox.Batch
+	lane    *outbox.LaneBatch // the first of the batch; the only one unless it is a digest
+	started time.Time
+
+	told    *relay.Delivery // nil while parts rendered earlier are sent
+	message relay.Message   // the part sent, once there is one
+	receipt relay.Receipt
+	err     error         // why it failed; nil when it did not
+	took    time.Duration // the vendor's time
+}
+
+// deliver sees one batch through: it is settled when this returns, unless the store fails for longer than the lease.
+func (d *Deliverer) deliver(ctx context.Context, t *targets, b outbox.Batch) {
+	a := &attempt{target: t.all[b.Lanes[0].Lane.Integration], batch: b, lane: &b.Lanes[0], started: d.now()}
+	var o outbox.Outcome
+	if a.target == nil {
+		d.logger.Error("The store handed out an unknown integration", "integration", a.lane.Lane.Integration)
+		o = outbox.Outcome{Result: outbox.Retry, Reason: relay.Transient, After: unknownPause, Detail: "unknown integration"}
+	} else {
+		o = d.attempt(ctx, a)
+	}
+	o.Items = a.entries()
+	err := d.settle(ctx, b.Lease, o)
+	if a.target != nil {
+		d.report(ctx, a, o, err)
+	}
+}
+
+// attempt makes one try and returns what became of it.
+func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
+	if a.lane.Crashes >= maxCrashes {
+		a.err = fmt.Errorf("%d leases in a row ended without an answer", a.lane.Crashes)
+		return outbox.Outcome{Result: outbox.Dead, Reason: reasonCrashed, Detail: a.err.Error()}
+	}
+	parts, err := d.parts(ctx, a)
+	if ctx.Err() != nil || err == nil && !d.timeLeft(a) {
+		return outbox.Outcome{Result: outbox.Release}
+	}
+	if err != nil {
+		return d.failed(ctx, a, err)
+	}
+	a.message = parts[0]
+	a.message.Limiter, a.message.Previous = a.batch.Limiter, a.lane.Ref
+	if err := d.send(ctx, a); err != nil {
+		return d.failed(ctx, a, err)
+	}
+	return outbox.Outcome{
+		Result:   outbox.Sent,
+		Rest:     parts[1:],
+		Ref:      a.receipt.Ref,
+		Detail:   receiptDetail(a.receipt),
+		Duration: a.took,
+		Part:     a.message.Part,
+		Parts:    a.message.Parts,
+		Fallback: a.message.Fallback,
+		Text:     a.message.Text,
+	}
+}
+
+// parts returns what is left to send: as it was rendered before, or rendered now.
+func (d *Deliverer) parts(ctx context.Context, a *attempt) ([]relay.Message, error) {
+	if len(a.lane.Rest) > 0 {
+		return a.lane.Rest, nil
+	}
+	return d.render(ctx, a, nil)
+}
+
+// errUndecodable marks an entry that cannot be read, now or later.
+var errUndecodable = errors.New("stored notification cannot be read")
+
+// render puts the delivery together and renders it, in one of the workers' places. When refused is not nil, or the
+// template fails, it renders the plain fallback and keeps the reason with the messages.
+func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]relay.Message, error) {
+	select {
+	case d.workers <- struct{}{}:
+		defer func() { <-d.workers }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	told, err := compose(a.batch, d.now())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	a.told = &told
+	if refused == nil {
+		parts, err := d.renderOnce(a.target, told)
+		if err == nil {
+			return parts, nil
+		}
+		refused = err
+	}
+	told.Plain, told.ID = true, told.ID+plainSuffix
+	parts, err := d.renderOnce(a.target, told)
+	if err != nil {
+		return nil, fmt.Errorf("render the plain fallback: %w, after: %w", err, refused)
+	}
+	for i := range parts {
+		parts[i].Fallback = detail(refused)
+	}
+	return parts, nil
+}
+
+// errNothing is an integration's answer that would lose a notification.
+var errNothing = errors.New("rendered to nothing")
+
+// renderOnce renders and turns a panic into an error.
+func (d *Deliverer) renderOnce(t *target, told relay.Delivery) (parts []relay.Message, err error) {
+	defer func() { err = recoverTo(recover(), err, t.metrics.panics, d.logger) }()
+	parts, err = t.Render(told)
+	if err == nil && len(parts) == 0 {
+		err = errNothing
+	}
+	return parts, err
+}
+
+// timeLeft reports whether a send can end well within the lease. Without this check, a process that was stopped between
+// claim and send would send what another has sent meanwhile.
+func (d *Deliverer) timeLeft(a *attempt) bool {
+	return a.batch.Lease.Until.Sub(d.now()) >= a.target.Timeout+sendMargin
+}
+
+// send makes the vendor call. A stale access token is worth a second one, at once: the integration has dropped it.
+func (d *Deliverer) send(ctx context.Context, a *attempt) error {
+	start := d.now()
+	receipt, err := a.target.send(ctx, a.message)
+	if err != nil && relay.KindOf(err) == relay.TokenExpired && d.timeLeft(a) {
+		receipt, err = a.target.send(ctx, a.message)
+	}
+	a.took, a.receipt = d.now().Sub(start), receipt
+	return err
+}
+
+// failed decides what becomes of a batch that could not be told.
+func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Outcome {
+	a.err = err
+	if errors.Is(err, errUndecodable) {
+		return outbox.Outcome{Result: outbox.Dead, Reason: reasonUndecodable, Detail: detail(err)}
+	}
+	o := failure{
+		err:     err,
+		attempt: a.lane.Attempt,
+		age:     d.now().Sub(a.newest()),
+		plain:   a.message.Fallback != "",
+		random:  d.random(),
+	}.outcome(d.maxAge)
+	o.Duration, o.Part, o.Parts, o.Fallback = a.took, a.message.Part, a.message.Parts, a.message.Fallback
+	if o.Result == outbox.Dead {
+		o.Text = a.message.Text
+		return o
+	}
+	o.Rest = a.lane.Rest // a delivery half told goes on where it stopped
+	if o.Reason == relay.Refused {
+		o.Rest, err = d.render(ctx, a, err)
+		if err != nil {
+			return outbox.Outcome{Result: outbox.Dead, Reason: relay.Refused, Detail: detail(errors.Join(a.err, err))}
+		}
+	}
+	if ctx.Err() != nil { // the process ends: the next one need not wait
+		o.After = 0
+	}
+	return o
+}
+
+// newest is when the newest notification of the batch was accepted.
+func (a *attempt) newest() time.Time {
+	var t time.Time
+	for _, lane := range a.batch.Lanes {
+		if at := lane.Items[len(lane.Items)-1].At; at.After(t) {
+			t = at
+		}
+	}
+	return t
+}
+
+// entries are the ids of all entries in the batch.
+func (a *attempt) entries() []string {
+	var ids []string
+	for _, lane := range a.batch.Lanes {
+		for _, item := range lane.Items {
+			ids = append(ids, item.ID)
+		}
+	}
+	return ids
+}
+
+// receiptDetail is what the history keeps of a receipt.
+func receiptDetail(r relay.Receipt) string {
+	if len(r.Refused) == 0 {
+		return r.Detail
+	}
+	parts := make([]string, 0, len(r.Refused)+1)
+	if r.Detail != "" {
+		parts = append(parts, r.Detail)
+	}
+	for _, who := range slices.Sorted(maps.Keys(r.Refused)) {
+		parts = append(parts, "refused: "+who+": "+r.Refused[who])
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,7 @@
+package deliver
+
+// Backoff is backoff.
+var Backoff = backoff
+
+// Merge is merge.
+var Merge = merge

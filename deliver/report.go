@@ -1,0 +1,135 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// report counts what became of an attempt and tells it in one line of the log, with all its facts.
+func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, settled error) {
+	m := a.target.metrics
+	switch o.Result {
+	case outbox.Release:
+		d.logger.LogAttrs(ctx, slog.LevelDebug, "Gave a delivery back unsent", d.facts(a, o)...)
+	case outbox.Sent:
+		m.notifications.Inc()
+		if a.message.Fallback != "" {
+			m.fallbacks.Inc()
+		}
+		if len(o.Rest) == 0 {
+			m.latency.Observe(d.now().Sub(a.lane.Items[0].At).Seconds())
+			m.merged.Add(float64(len(o.Items) - len(a.batch.Lanes)))
+		}
+		d.mended(a)
+		d.logger.LogAttrs(ctx, slog.LevelInfo, "Notification sent", d.facts(a, o)...)
+		if len(a.receipt.Refused) > 0 {
+			d.logger.LogAttrs(ctx, slog.LevelWarn, "Some recipients were refused", d.facts(a, o)...)
+		}
+	case outbox.Retry:
+		m.notifications.Inc()
+		m.failed.WithLabelValues(string(o.Reason)).Inc()
+		d.logger.LogAttrs(ctx, d.failing(a, o), "Notification not sent, will try again", d.facts(a, o)...)
+	case outbox.Dead:
+		m.notifications.Inc()
+		m.failed.WithLabelValues(string(relay.KindOf(a.err))).Inc()
+		m.dead.WithLabelValues(string(o.Reason)).Add(float64(len(o.Items)))
+		d.logger.LogAttrs(ctx, slog.LevelError, "Notification moved to the dead letters", d.facts(a, o)...)
+	}
+	switch {
+	case errors.Is(settled, outbox.ErrStale):
+		d.logger.LogAttrs(ctx, slog.LevelWarn, "The lease had ended before it was settled, so this may be told again",
+			d.facts(a, o)...)
+	case settled != nil:
+		d.logger.ErrorContext(ctx, "Cannot settle, so this will be told again", "integration", a.target.ID, "err", settled)
+	}
+}
+
+// facts are what the log tells of an attempt.
+func (d *Deliverer) facts(a *attempt, o outbox.Outcome) []slog.Attr {
+	lane, now := a.lane.Lane, d.now()
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs,
+		slog.String("receiver", a.target.Receiver),
+		slog.String("integration", string(a.target.ID)),
+		slog.String("destination", lane.Destination),
+		slog.String("group_key", lane.GroupKey),
+		slog.String("entry", o.Items[len(o.Items)-1]),
+		slog.Int("attempt", a.lane.Attempt),
+		slog.Duration("duration", a.took),
+		slog.Duration("age", now.Sub(a.lane.Items[0].At)),
+	)
+	if a.told != nil {
+		n := a.told.Notification()
+		attrs = append(attrs, slog.String("status", n.Status), slog.Int("alerts", len(n.Alerts)))
+	}
+	if lane.Room != "" {
+		attrs = append(attrs, slog.String("room", lane.Room))
+	}
+	if lanes := len(a.batch.Lanes); lanes > 1 {
+		attrs = append(attrs, slog.Int("groups", lanes))
+	}
+	if merged := len(o.Items) - len(a.batch.Lanes); merged > 0 {
+		attrs = append(attrs, slog.Int("merged", merged))
+	}
+	if o.Parts > 1 {
+		attrs = append(attrs, slog.Int("part", o.Part), slog.Int("parts", o.Parts))
+	}
+	if o.Fallback != "" {
+		attrs = append(attrs, slog.String("fallback", o.Fallback))
+	}
+	if o.Reason != "" {
+		attrs = append(attrs, slog.String("reason", string(o.Reason)))
+	}
+	if o.After > 0 {
+		attrs = append(attrs, slog.Duration("retry_in", o.After))
+	}
+	if o.Hold > 0 {
+		attrs = append(attrs, slog.Duration("hold", o.Hold))
+	}
+	if o.Detail != "" && a.err == nil {
+		attrs = append(attrs, slog.String("detail", o.Detail))
+	}
+	if a.err != nil {
+		attrs = append(attrs, slog.Any("err", a.err))
+	}
+	return attrs
+}
+
+// troubles remembers which integrations a person must mend, so that each is told once and not at every probe.
+type troubles struct {
+	mu  sync.Mutex
+	now map[relay.IntegrationID]bool
+}
+
+// failing returns the level at which a failure is worth telling.
+func (d *Deliverer) failing(a *attempt, o outbox.Outcome) slog.Level {
+	if o.Reason != relay.Misconfigured {
+		return slog.LevelWarn
+	}
+	d.troubles.mu.Lock()
+	defer d.troubles.mu.Unlock()
+	if d.troubles.now[a.target.ID] {
+		return slog.LevelDebug
+	}
+	if d.troubles.now == nil {
+		d.troubles.now = make(map[relay.IntegrationID]bool)
+	}
+	d.troubles.now[a.target.ID] = true
+	a.target.metrics.misconfigured.Inc()
+	return slog.LevelError
+}
+
+// mended ends the trouble of an integration whose vendor took a message.
+func (d *Deliverer) mended(a *attempt) {
+	d.troubles.mu.Lock()
+	defer d.troubles.mu.Unlock()
+	if d.troubles.now[a.target.ID] {
+		delete(d.troubles.now, a.target.ID)
+		a.target.metrics.misconfigured.Dec()
+	}
+}
