@@ -40,6 +40,15 @@ const (
 	DefaultRatePer     = time.Minute
 )
 
+// The languages of the default texts.
+const (
+	LocaleChinese = "zh-CN"
+	LocaleEnglish = "en"
+)
+
+// Shared returns the common keys of an integration's Config, which has this method from the Common it embeds.
+func (c *Common) Shared() *Common { return c }
+
 // Setup returns the common part of a Setup, defaults filled in: limit is the vendor's own.
 func (c Common) Setup(limit Limit) Setup {
 	s := Setup{

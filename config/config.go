@@ -1,0 +1,164 @@
+// Package config reads config.yaml: it assembles the section types of all stages into one Config, strictly decoded,
+// filled with defaults, validated, with paths resolved, and printable without a secret.
+//
+// It is read once at start and once for each reload, and not changed afterwards. Load reports as many faults at once as
+// can be found, each with file, line and key path.
+package config
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/secret"
+	"github.com/alertrelay/relay/receivers"
+	"github.com/alertrelay/relay/route"
+)
+
+// A Config is one configuration file, defaults filled in. It is not changed after Load.
+type Config struct {
+	Global   Global   `yaml:"global"`
+	Storage  Storage  `yaml:"storage,omitempty"`
+	Dedupe   Dedupe   `yaml:"dedupe"`
+	Delivery Delivery `yaml:"delivery"`
+	// Templates are files and patterns of files, absolute after Load.
+	Templates []string     `yaml:"templates,omitempty"`
+	Route     route.Config `yaml:"route"`
+	Receivers []Receiver   `yaml:"receivers"`
+
+	file          string
+	templateFiles []string
+	hash          [32]byte
+	line          func(path string) int
+	secrets       []string
+	warnings      []Fault
+}
+
+// Global are the keys that hold for all receivers unless they say otherwise.
+type Global struct {
+	// Locale is the language of the default texts: zh-CN (default) or en.
+	Locale string `yaml:"locale"`
+	// Timezone is the IANA name of the zone in which times are shown; default: the environment's TZ, else UTC.
+	Timezone string `yaml:"timezone"`
+	// HTTPConfig is for integrations without an http_config of their own.
+	HTTPConfig *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
+	// WebhookAuth protects /webhook and /webhook/{receiver}.
+	WebhookAuth *Auth `yaml:"webhook_auth,omitempty"`
+	// APIAuth protects /api/v1, /-/reload and /debug.
+	APIAuth *Auth `yaml:"api_auth,omitempty"`
+
+	receivers.Globals `yaml:",inline"`
+}
+
+// Auth is a bearer token that a caller must show.
+type Auth struct {
+	BearerToken     secret.String `yaml:"bearer_token,omitempty"`
+	BearerTokenFile secret.File   `yaml:"bearer_token_file,omitempty"`
+}
+
+// Token is the token, read at each use when it is in a file.
+func (a *Auth) Token() secret.Value { return secret.Of(a.BearerToken, a.BearerTokenFile) }
+
+// Storage says where the relay keeps what it accepted. Empty means the embedded store, in --storage.path.
+type Storage struct {
+	Redis *Redis `yaml:"redis,omitempty"`
+}
+
+// Redis is the store that several replicas share.
+type Redis struct {
+	// Addresses are one server, several nodes of a cluster, or with MasterName the Sentinels.
+	Addresses    []string              `yaml:"addresses"`
+	MasterName   string                `yaml:"master_name,omitempty"`
+	Username     string                `yaml:"username,omitempty"`
+	Password     secret.String         `yaml:"password,omitempty"`
+	PasswordFile secret.File           `yaml:"password_file,omitempty"`
+	TLSConfig    *promconfig.TLSConfig `yaml:"tls_config,omitempty"`
+	// Namespace begins every key, so that several relays may share one Redis.
+	Namespace string `yaml:"namespace,omitempty"`
+	// MinAcks is how many replicas of Redis must have a write before it counts.
+	MinAcks int `yaml:"min_acks,omitempty"`
+}
+
+// Dedupe says when the same notification is a duplicate.
+type Dedupe struct {
+	// Window is how long after its acceptance an unchanged state counts as a copy.
+	Window model.Duration `yaml:"window"`
+}
+
+// Delivery bounds the work between acceptance and the vendors.
+type Delivery struct {
+	// MaxAge is when retrying ends in the dead letters.
+	MaxAge model.Duration `yaml:"max_age"`
+	// Workers is the number of deliveries under way.
+	Workers int `yaml:"workers"`
+	// MaxPending is the number of entries beyond which no more are accepted.
+	MaxPending int `yaml:"max_pending"`
+	// Retention is how long the history is kept.
+	Retention model.Duration `yaml:"retention"`
+}
+
+// A Receiver is a named entry of receivers:.
+type Receiver struct {
+	receivers.Receiver `yaml:",inline"`
+
+	// Fallback is the receiver to tell when a destination of this one has failed for FallbackAfter.
+	Fallback      string         `yaml:"fallback,omitempty"`
+	FallbackAfter model.Duration `yaml:"fallback_after,omitempty"`
+	// WebhookAuth replaces global.webhook_auth on /webhook/{receiver}.
+	WebhookAuth *Auth `yaml:"webhook_auth,omitempty"`
+}
+
+// Defaults of the keys.
+const (
+	DefaultLocale     = relay.LocaleChinese
+	DefaultWindow     = 10 * time.Minute
+	DefaultMaxAge     = 24 * time.Hour
+	DefaultWorkers    = 64
+	DefaultMaxPending = 100000
+	DefaultRetention  = 7 * 24 * time.Hour
+)
+
+// defaults is the Config that a file is read into.
+func defaults() *Config {
+	return &Config{
+		Global: Global{Locale: DefaultLocale, Timezone: localZone()},
+		Dedupe: Dedupe{Window: model.Duration(DefaultWindow)},
+		Delivery: Delivery{
+			MaxAge:     model.Duration(DefaultMaxAge),
+			Workers:    DefaultWorkers,
+			MaxPending: DefaultMaxPending,
+			Retention:  model.Duration(DefaultRetention),
+		},
+	}
+}
+
+// localZone is the zone that TZ names, as far as it is an IANA name; else UTC.
+func localZone() string {
+	name := strings.TrimPrefix(os.Getenv("TZ"), ":")
+	if _, err := time.LoadLocation(name); err != nil || name == "" || strings.HasPrefix(name, "/") {
+		return "UTC"
+	}
+	return name
+}
+
+// Location is the zone in which times are shown.
+func (g *Global) Location() *time.Location {
+	zone, err := time.LoadLocation(g.Timezone)
+	if err != nil { // Load has refused an unknown zone
+		return time.UTC
+	}
+	return zone
+}
+
+// File is the path the configuration was read from.
+func (c *Config) File() string { return c.file }
+
+// TemplateFiles are the files that Templates name, sorted within each pattern.
+func (c *Config) TemplateFiles() []string { return c.templateFiles }
+
+// Warnings are what is worth telling of a configuration that can be used.
+func (c *Config) Warnings() []Fault { return c.warnings }

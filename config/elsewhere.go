@@ -1,0 +1,30 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// elsewhere explains keys that a reader of Alertmanager's documentation, or of a newer relay's, has reason to expect.
+func elsewhere(path, key string) string {
+	switch index.ReplaceAllString(path, "") {
+	case "isolate_by", "rooms", "people", "receivers.wechat_configs",
+		"snapshots.lookup", "snapshots.max_age", "snapshots.ttl", "snapshots.route_by_evidence", "snapshots.exemplars":
+		return fmt.Sprintf("%q is not available in this version of the relay", key)
+	}
+	switch key {
+	case "group_by", "group_wait", "group_interval", "repeat_interval", "resolve_timeout",
+		"inhibit_rules", "time_intervals", "mute_time_intervals", "active_time_intervals":
+		return fmt.Sprintf("%q does not belong here: Alertmanager does this", key)
+	case "webhook_configs", "pagerduty_configs", "opsgenie_configs", "victorops_configs", "pushover_configs",
+		"sns_configs", "telegram_configs", "discord_configs", "webex_configs", "msteams_configs",
+		"msteamsv2_configs", "jira_configs", "rocketchat_configs", "incidentio_configs", "mattermost_configs":
+		name, _ := strings.CutSuffix(key, "_configs")
+		return fmt.Sprintf("%q does not belong here: Alertmanager itself sends to %s", key, name)
+	}
+	return ""
+}
+
+// index is the position in a path, as in receivers[0].
+var index = regexp.MustCompile(`\[\d+\]`)

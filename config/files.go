@@ -1,0 +1,157 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	promconfig "github.com/prometheus/common/config"
+
+	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/secret"
+	"github.com/alertrelay/relay/internal/strictyaml"
+)
+
+// resolveFiles makes the paths of secret files absolute, starting at the configuration's folder, checks that they are
+// there, and that no secret is given both as a value and as a file. It does so for the sections of all stages.
+func (c *Config) resolveFiles(f *fault.List) {
+	given := make(map[string]bool)
+	files := make(map[string]*secret.File)
+	var order []string
+	strictyaml.Walk(c, func(path string, v reflect.Value) bool {
+		if !v.CanAddr() {
+			return true
+		}
+		switch v := v.Addr().Interface().(type) {
+		case *secret.String:
+			given[path] = !v.IsZero()
+			return false
+		case *secret.File:
+			if *v != "" {
+				files[path] = v
+				order = append(order, path)
+			}
+		case promconfig.DirectorySetter:
+			v.SetDirectory(c.folder())
+			return false
+		}
+		return true
+	})
+	for _, path := range order {
+		file := files[path]
+		*file = secret.File(c.absolute(string(*file)))
+		if err := readable(string(*file)); err != nil {
+			at(f, path).Addf("%s", err)
+		}
+		if value := strings.TrimSuffix(path, "_file"); given[value] {
+			parent, key := split(value)
+			at(f, parent).Addf("at most one of %s & %s_file must be configured", key, key)
+		}
+	}
+}
+
+// resolveTemplates finds the files that the patterns of templates: name.
+func (c *Config) resolveTemplates(f *fault.List) {
+	f = f.In("templates")
+	for i, pattern := range c.Templates {
+		pattern = c.absolute(pattern)
+		c.Templates[i] = pattern
+		if !strings.ContainsAny(pattern, `*?[`) {
+			if err := readable(pattern); err != nil {
+				f.Item(i).Addf("%s", err)
+				continue
+			}
+			c.templateFiles = append(c.templateFiles, pattern)
+			continue
+		}
+		found, err := filepath.Glob(pattern)
+		switch {
+		case err != nil:
+			f.Item(i).Addf("not a valid pattern")
+		case len(found) == 0:
+			f.Item(i).Warnf("no file matches %s", pattern)
+		}
+		c.templateFiles = append(c.templateFiles, found...)
+	}
+}
+
+// folder is where relative paths start.
+func (c *Config) folder() string { return filepath.Dir(c.file) }
+
+func (c *Config) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.folder(), path)
+}
+
+// readable tells why a file cannot be read; nil when it can.
+func readable(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return plain(err)
+	}
+	if info.IsDir() {
+		return &fs.PathError{Op: "open", Path: name, Err: errors.New("is a directory")}
+	}
+	if !info.Mode().IsRegular() {
+		return nil // a pipe can be read once only: not now
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return plain(err)
+	}
+	return file.Close()
+}
+
+// plain tells an error of a file as a person would: open, whatever call it was.
+func plain(err error) error {
+	var ofPath *fs.PathError
+	if errors.As(err, &ofPath) {
+		return &fs.PathError{Op: "open", Path: ofPath.Path, Err: ofPath.Err}
+	}
+	return err
+}
+
+// at returns the list at a path below f, which is at the top.
+func at(f *fault.List, path string) *fault.List {
+	if path == "" {
+		return f
+	}
+	return f.In(path)
+}
+
+// split cuts the last key off a path.
+func split(path string) (parent, key string) {
+	i := strings.LastIndex(path, ".")
+	return path[:max(0, i)], path[i+1:]
+}
+
+// secretsIn collects the values that must never be shown, to take them out of the texts of errors.
+func secretsIn(c *Config) []string {
+	const shortest = 4 // shorter ones are in every text
+	var found []string
+	strictyaml.Walk(c, func(_ string, v reflect.Value) bool {
+		var value string
+		switch s := v.Interface().(type) {
+		case secret.String:
+			value = s.Reveal()
+		case promconfig.Secret:
+			value = string(s)
+		case promconfig.URL:
+			if s.URL != nil {
+				value, _ = s.User.Password()
+			}
+		default:
+			return true
+		}
+		if len(value) >= shortest {
+			found = append(found, value)
+		}
+		return false
+	})
+	return found
+}

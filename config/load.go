@@ -1,0 +1,88 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/strictyaml"
+	"github.com/alertrelay/relay/receivers"
+)
+
+// Load reads and checks a configuration file. What is wrong with its content is an *Error.
+func Load(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(file, data)
+}
+
+// Parse is Load for the content of a file that has been read. Relative paths in it start at the folder of file.
+func Parse(file string, data []byte) (*Config, error) {
+	c := defaults()
+	c.file = file
+	c.line = func(string) int { return 0 }
+
+	doc, syntax := strictyaml.Parse(data)
+	if syntax != nil {
+		_, err := c.report([]strictyaml.Fault{*syntax}, nil)
+		return nil, err
+	}
+	decoding := doc.Decode(c, elsewhere)
+	c.line = doc.Line
+	c.secrets = secretsIn(c)
+
+	for i := range c.Receivers {
+		c.Receivers[i].SetDefaults(&c.Global.Globals)
+	}
+	validation := fault.New()
+	c.validate(validation)
+	c.resolveFiles(validation)
+	c.resolveTemplates(validation)
+	var err error
+	if c.warnings, err = c.report(decoding, validation.All()); err != nil {
+		return nil, err
+	}
+	if c.hash, err = c.sum(data); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Setups makes all integrations of all receivers, in the order of the file. Warnings are worth telling, what is wrong is
+// an *Error.
+func (c *Config) Setups(env relay.Env) (setups []relay.Setup, warnings []Fault, err error) {
+	faults := fault.New()
+	for i, r := range c.Receivers {
+		setups = append(setups, receivers.Build(r.Receiver, env, faults.In("receivers").Item(i))...)
+	}
+	receivers.CheckLimits(setups, faults.In("receivers"))
+	if warnings, err = c.report(nil, faults.All()); err != nil {
+		return nil, warnings, err
+	}
+	return setups, warnings, nil
+}
+
+// Hash tells configurations apart: the file and its templates. It fits into a float64, for a metric.
+func (c *Config) Hash() uint64 {
+	return binary.BigEndian.Uint64(c.hash[:8]) >> 16
+}
+
+func (c *Config) sum(data []byte) ([32]byte, error) {
+	h := sha256.New()
+	h.Write(data)
+	for _, name := range c.templateFiles {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return [32]byte{}, fmt.Errorf("read template: %w", err)
+		}
+		fmt.Fprintf(h, "\n%s %d\n", filepath.Base(name), len(text))
+		h.Write(text)
+	}
+	return [32]byte(h.Sum(nil)), nil
+}

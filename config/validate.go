@@ -1,0 +1,119 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
+)
+
+// validate adds what is wrong with the sections, each at its keys.
+func (c *Config) validate(f *fault.List) {
+	c.Global.validate(f.In("global"))
+	c.Storage.validate(f.In("storage"))
+	positive(f.In("dedupe").In("window"), c.Dedupe.Window)
+	c.Delivery.validate(f.In("delivery"))
+	names := c.receiverNames()
+	c.Route.Validate(f.In("route"), names)
+	c.validateReceivers(names, f.In("receivers"))
+}
+
+func (g *Global) validate(f *fault.List) {
+	validateLocale(g.Locale, f.In("locale"))
+	if _, err := time.LoadLocation(g.Timezone); err != nil || strings.HasPrefix(g.Timezone, "/") {
+		f.In("timezone").Addf("unknown time zone; a name like Asia/Shanghai is expected")
+	}
+	g.WebhookAuth.validate(f.In("webhook_auth"))
+	g.APIAuth.validate(f.In("api_auth"))
+}
+
+func (a *Auth) validate(f *fault.List) {
+	if a != nil && a.Token().IsZero() {
+		f.Addf("one of bearer_token & bearer_token_file is required")
+	}
+}
+
+func (s *Storage) validate(f *fault.List) {
+	if s.Redis == nil {
+		return
+	}
+	f = f.In("redis")
+	f.Addf("Redis is not available in this version of the relay; without this section the embedded store is used")
+	if len(s.Redis.Addresses) == 0 {
+		f.In("addresses").Addf("is required")
+	}
+	if s.Redis.MinAcks < 0 {
+		f.In("min_acks").Addf("must be 0 or more")
+	}
+}
+
+func (d *Delivery) validate(f *fault.List) {
+	positive(f.In("max_age"), d.MaxAge)
+	positive(f.In("workers"), d.Workers)
+	positive(f.In("max_pending"), d.MaxPending)
+	positive(f.In("retention"), d.Retention)
+}
+
+func positive[N ~int | ~int64](f *fault.List, n N) {
+	if n <= 0 {
+		f.Addf("must be more than 0")
+	}
+}
+
+func (c *Config) validateReceivers(names map[string]bool, f *fault.List) {
+	if len(c.Receivers) == 0 {
+		f.Addf("at least one receiver is required")
+	}
+	seen := make(map[string]bool)
+	for i := range c.Receivers {
+		r, f := &c.Receivers[i], f.Item(i)
+		switch {
+		case r.Name == "":
+			f.Addf("name is required")
+		case strings.ContainsAny(r.Name, "/?#"):
+			f.In("name").Addf("must not contain / ? or #: it is part of the path /webhook/{receiver}")
+		case seen[r.Name]:
+			f.In("name").Addf("another receiver has the name %q", r.Name)
+		}
+		seen[r.Name] = true
+		validateLocale(r.Locale, f.In("locale"))
+		r.validateFallback(names, f)
+		r.WebhookAuth.validate(f.In("webhook_auth"))
+		r.Validate(f)
+	}
+}
+
+func (r *Receiver) validateFallback(names map[string]bool, f *fault.List) {
+	switch {
+	case r.Fallback == "" && r.FallbackAfter != 0:
+		f.In("fallback_after").Addf("needs a fallback")
+	case r.Fallback == "":
+	case !names[r.Fallback]:
+		f.In("fallback").Addf("there is no receiver %q", r.Fallback)
+	case r.Fallback == r.Name:
+		f.In("fallback").Addf("a receiver cannot be its own fallback")
+	default:
+		f.In("fallback").Warnf("has no effect in this version of the relay")
+	}
+	if r.FallbackAfter < 0 {
+		f.In("fallback_after").Addf("must be more than 0")
+	}
+}
+
+func (c *Config) receiverNames() map[string]bool {
+	names := make(map[string]bool)
+	for _, r := range c.Receivers {
+		names[r.Name] = true
+	}
+	return names
+}
+
+// validateLocale accepts an empty locale, which stands for the one above it.
+func validateLocale(locale string, f *fault.List) {
+	switch locale {
+	case "", relay.LocaleChinese, relay.LocaleEnglish:
+	default:
+		f.Addf("must be %s or %s", relay.LocaleChinese, relay.LocaleEnglish)
+	}
+}

@@ -1,0 +1,90 @@
+package receivers
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/strictyaml"
+)
+
+// pager is an integration as small as one can be.
+type pager struct {
+	relay.Common `yaml:",inline"`
+
+	Number string `yaml:"number"`
+	Prefix string `yaml:"prefix,omitempty"`
+}
+
+type pagerGlobals struct{ Prefix string }
+
+func (p *pager) SetDefaults(g pagerGlobals) {
+	if p.Prefix == "" {
+		p.Prefix = g.Prefix
+	}
+}
+
+func (p *pager) Validate(f *fault.List) {
+	if p.Number == "" {
+		f.Addf("number is required")
+	}
+}
+
+func newPager(p pager, _ relay.Env) (relay.Setup, error) {
+	if p.Number == "13" {
+		return relay.Setup{}, fault.At("number", errors.New("brings bad luck"))
+	}
+	s := p.Setup(relay.Limit{})
+	if s.Name == "" {
+		s.Name = p.Prefix + p.Number
+	}
+	return s, nil
+}
+
+// read decodes the items of a pager_configs: list.
+func read(t *testing.T, k kind, text string) any {
+	t.Helper()
+	doc, wrong := strictyaml.Parse([]byte(text))
+	require.Nil(t, wrong)
+	list := k.list()
+	require.Empty(t, doc.Decode(list, nil))
+	return list
+}
+
+func TestKind(t *testing.T) {
+	t.Parallel()
+	k := integration(newPager, func(*Globals) pagerGlobals { return pagerGlobals{"+49"} })
+	list := read(t, k, `
+- {number: 110, locale: en}
+- {number: 112, prefix: "+1", timeout: 3s}
+- {locale: de, backlog: some, max_parts: -1, rate_limit: {messages: -1}}
+- {number: 13}
+`)
+	k.setDefaults(list, relay.LocaleChinese, new(Globals))
+	items := *list.(*[]pager)
+	require.Equal(t, relay.LocaleEnglish, items[0].Locale, "its own locale stays")
+	require.Equal(t, relay.LocaleChinese, items[1].Locale, "the receiver's locale")
+	require.Equal(t, "+49", items[0].Prefix, "the global prefix")
+	require.Equal(t, "+1", items[1].Prefix, "its own prefix stays")
+
+	faults := fault.New()
+	k.validate(list, faults.In("pager_configs"))
+	require.Equal(t, []fault.Fault{
+		{Path: "pager_configs[2].max_parts", Message: "must be 1 or more"},
+		{Path: "pager_configs[2].rate_limit.messages", Message: "must be 0 (no limit) or more"},
+		{Path: "pager_configs[2].backlog", Message: "must be merge or each"},
+		{Path: "pager_configs[2].locale", Message: "must be zh-CN or en"},
+		{Path: "pager_configs[2]", Message: "number is required"},
+	}, faults.All())
+
+	faults = fault.New()
+	var names []string
+	k.build(list, relay.Env{}, faults.In("pager_configs"), func(s relay.Setup, _ *fault.List) {
+		names = append(names, s.Name)
+	})
+	require.Equal(t, []string{"+49110", "+1112", "+49"}, names)
+	require.Equal(t, []fault.Fault{{Path: "pager_configs[3].number", Message: "brings bad luck"}}, faults.All())
+}
