@@ -1,0 +1,64 @@
+package enrich
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/alertrelay/relay"
+)
+
+// alertSource reads the labels and annotations of the alert itself.
+type alertSource struct {
+	traceID, roomID, userAgent []string
+	extra                      []extraField
+}
+
+type extraField struct {
+	field string
+	names []string // of labels or annotations
+}
+
+func newAlertSource(fields map[string][]string) alertSource {
+	s := alertSource{traceID: fields[TraceID], roomID: fields[RoomID], userAgent: fields[UserAgent]}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		switch field {
+		case TraceID, RoomID, UserAgent:
+		default:
+			s.extra = append(s.extra, extraField{field, fields[field]})
+		}
+	}
+	return s
+}
+
+func (alertSource) Name() relay.Source { return relay.SourceAlert }
+
+func (s alertSource) Find(_ context.Context, alerts relay.Alerts) []relay.Snapshot {
+	known := make([]relay.Snapshot, len(alerts))
+	for i := range alerts {
+		a, k := &alerts[i], &known[i]
+		k.TraceID, k.RoomID, k.UserAgent = first(a, s.traceID), first(a, s.roomID), first(a, s.userAgent)
+		for _, x := range s.extra {
+			if value := first(a, x.names); value != "" {
+				if k.Extra == nil {
+					k.Extra = map[string]string{}
+				}
+				k.Extra[x.field] = value
+			}
+		}
+	}
+	return known
+}
+
+// first returns the first value that a has under one of names.
+func first(a *relay.Alert, names []string) string {
+	for _, name := range names {
+		if v := a.Labels[name]; v != "" {
+			return v
+		}
+		if v := a.Annotations[name]; v != "" {
+			return v
+		}
+	}
+	return ""
+}
