@@ -221,7 +221,9 @@ func resolve(n *relay.Notification) {
 	n.Alerts[0].Status, n.Alerts[0].EndsAt = relay.StatusResolved, n.Alerts[0].StartsAt.Add(time.Minute)
 }
 
-func restart(n *relay.Notification) { n.Alerts[0].StartsAt = n.Alerts[0].StartsAt.Add(time.Millisecond) }
+func restart(n *relay.Notification) {
+	n.Alerts[0].StartsAt = n.Alerts[0].StartsAt.Add(time.Millisecond)
+}
 
 func add(fingerprint string) func(*relay.Notification) {
 	return func(n *relay.Notification) {
@@ -252,8 +254,12 @@ func TestSlotIsUnambiguous(t *testing.T) {
 	seen := map[dedupe.Slot]string{}
 	for _, s := range [][3]string{
 		{"", "", ""},
-		{"a", "", ""}, {"", "a", ""}, {"", "", "a"},
-		{"ab", "c", "d"}, {"a", "bc", "d"}, {"a", "b", "cd"},
+		{"a", "", ""},
+		{"", "a", ""},
+		{"", "", "a"},
+		{"ab", "c", "d"},
+		{"a", "bc", "d"},
+		{"a", "b", "cd"},
 	} {
 		slot := dedupe.SlotOf(s[0], s[1], s[2])
 		require.NotContains(t, seen, slot, "%q", s)

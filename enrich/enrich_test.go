@@ -114,7 +114,8 @@ func TestRoom(t *testing.T) {
 		{"from a label", webhook{labels: kv{"room_id": "1"}, want: "1"}, webhook{labels: kv{"room_id": "1"}, want: "1"}},
 		{
 			"an annotation that changes: pinned",
-			webhook{annotations: kv{"room_id": "1"}, want: "1"}, webhook{annotations: kv{"room_id": "2"}, want: "1"},
+			webhook{annotations: kv{"room_id": "1"}, want: "1"},
+			webhook{annotations: kv{"room_id": "2"}, want: "1"},
 		},
 		{"an annotation that goes: pinned", webhook{annotations: kv{"room_id": "1"}, want: "1"}, webhook{want: "1"}},
 		{"an annotation that comes: pinned, empty", webhook{}, webhook{annotations: kv{"room_id": "2"}}},
@@ -124,7 +125,8 @@ func TestRoom(t *testing.T) {
 		{"one URL without a room, one with", webhook{}, webhook{room: "2", want: "2"}},
 		{
 			"the alert's own before that of the URL",
-			webhook{labels: kv{"room_id": "1"}, room: "9", want: "1"}, webhook{labels: kv{"room_id": "1"}, room: "8", want: "1"},
+			webhook{labels: kv{"room_id": "1"}, room: "9", want: "1"},
+			webhook{labels: kv{"room_id": "1"}, room: "8", want: "1"},
 		},
 		{"an id too long is none", webhook{labels: kv{"room_id": strings.Repeat("1", 999)}}, webhook{}},
 		{"control characters", webhook{room: " 1\x00\n", want: "1"}, webhook{want: "1"}},
@@ -204,7 +206,7 @@ func FuzzValue(f *testing.F) {
 		e.Enrich(context.Background(), n, nil, relay.Snapshot{}, "")
 		once := n.Alerts[0].Snapshot.UserAgent
 		require.LessOrEqual(t, len(once), limit)
-		require.True(t, strings.ToValidUTF8(once, "") == once)
+		require.Equal(t, strings.ToValidUTF8(once, ""), once)
 		require.False(t, strings.ContainsAny(once, "\x00\r\n\t\u202e\u2028"))
 
 		n = &relay.Notification{Alerts: relay.Alerts{alert("a", kv{"user_agent": once}, nil)}}
@@ -273,7 +275,9 @@ type lookup func(ctx context.Context, alerts relay.Alerts) []relay.Snapshot
 
 func (lookup) Name() relay.Source { return relay.SourceStore }
 
-func (l lookup) Find(ctx context.Context, alerts relay.Alerts) []relay.Snapshot { return l(ctx, alerts) }
+func (l lookup) Find(ctx context.Context, alerts relay.Alerts) []relay.Snapshot {
+	return l(ctx, alerts)
+}
 
 func TestLookups(t *testing.T) {
 	t.Parallel()
@@ -302,10 +306,10 @@ func TestLookups(t *testing.T) {
 	})
 }
 
-func newEnricher(t testing.TB, cfg enrich.Config) *enrich.Enricher {
-	t.Helper()
+func newEnricher(tb testing.TB, cfg enrich.Config) *enrich.Enricher {
+	tb.Helper()
 	e, err := enrich.New(cfg)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return e
 }
 

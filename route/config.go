@@ -98,16 +98,16 @@ func (c *Config) matchers() (labels.Matchers, error) {
 // parseMatchers reads a line as Alertmanager does in its default mode: by the newer parser, and by the classic one where
 // only that can read it or where they disagree. In both cases doubt says what to write instead.
 func parseMatchers(line string) (matchers labels.Matchers, doubt string, err error) {
-	newer, newerErr := parse.Matchers(line)
+	newer, err := parse.Matchers(line)
 	classic, classicErr := labels.ParseMatchers(line)
-	switch {
-	case newerErr != nil && classicErr != nil:
-		return nil, "", newerErr
-	case newerErr != nil:
-		return classic, fmt.Sprintf("only the classic syntax allows this; write %s", labels.Matchers(classic)), nil
-	case classicErr != nil || newer.String() == labels.Matchers(classic).String():
+	switch reading := labels.Matchers(classic).String(); {
+	case err == nil && (classicErr != nil || newer.String() == reading):
 		return newer, "", nil
+	case err == nil:
+		return classic, fmt.Sprintf("is read as %s, as Alertmanager does; write it so to be clear", reading), nil
+	case classicErr == nil:
+		return classic, fmt.Sprintf("only the classic syntax allows this; write %s", reading), nil //nolint:nilerr // the point
 	default:
-		return classic, fmt.Sprintf("is read as %s, as Alertmanager does; write it so to be clear", labels.Matchers(classic)), nil
+		return nil, "", err
 	}
 }

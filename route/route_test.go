@@ -45,7 +45,9 @@ func TestReceivers(t *testing.T) {
 		{"a node without matching child", template.KV{"team": "pay"}, "", []string{"pay"}},
 		{"the deepest match wins", template.KV{"team": "pay", "severity": "page"}, "", []string{"pager"}},
 		{
-			"continue goes on to the next sibling", template.KV{"team": "pay", "severity": "critical", "env": "prod"}, "",
+			"continue goes on to the next sibling",
+			template.KV{"team": "pay", "severity": "critical", "env": "prod"},
+			"",
 			[]string{"pager", "pay"},
 		},
 		{"regular expressions are anchored", template.KV{"team": "pay", "severity": "not critical"}, "", []string{"pay"}},
@@ -291,18 +293,18 @@ func BenchmarkCut(b *testing.B) {
 	}
 }
 
-func newTree(t testing.TB, cfg route.Config) *route.Tree {
-	t.Helper()
+func newTree(tb testing.TB, cfg route.Config) *route.Tree {
+	tb.Helper()
 	tree, err := route.New(cfg)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return tree
 }
 
-func payload(t testing.TB, name string) *relay.Notification {
-	t.Helper()
+func payload(tb testing.TB, name string) *relay.Notification {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name+".json"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var n relay.Notification
-	require.NoError(t, json.Unmarshal(b, &n))
+	require.NoError(tb, json.Unmarshal(b, &n))
 	return &n
 }
