@@ -279,12 +279,12 @@ func TestStateOfPart(t *testing.T) {
 	require.NotEqual(t, dedupe.StateOfAlerts(n.Alerts[:1], 0), dedupe.StateOfAlerts(n.Alerts, 0))
 }
 
-func payload(t testing.TB, version, name string) *relay.Notification {
-	t.Helper()
+func payload(tb testing.TB, version, name string) *relay.Notification {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "payloads", version, name+".json"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var n relay.Notification
-	require.NoError(t, json.Unmarshal(b, &n))
-	require.NotEmpty(t, n.Alerts)
+	require.NoError(tb, json.Unmarshal(b, &n))
+	require.NotEmpty(tb, n.Alerts)
 	return &n
 }

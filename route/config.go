@@ -102,11 +102,11 @@ func parseMatchers(line string) (matchers labels.Matchers, doubt string, err err
 	classic, classicErr := labels.ParseMatchers(line)
 	switch reading := labels.Matchers(classic).String(); {
 	case err == nil && (classicErr != nil || newer.String() == reading):
-		return newer, "", nil
+		return newer, "", nil //nolint:nilerr // only the classic parser refuses it
 	case err == nil:
 		return classic, fmt.Sprintf("is read as %s, as Alertmanager does; write it so to be clear", reading), nil
 	case classicErr == nil:
-		return classic, fmt.Sprintf("only the classic syntax allows this; write %s", reading), nil //nolint:nilerr // the point
+		return classic, "only the classic syntax allows this; write " + reading, nil
 	default:
 		return nil, "", err
 	}
