@@ -1,0 +1,173 @@
+package templates
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alertrelay/relay"
+)
+
+// maxPlainField bounds each value in the built-in plain text, in characters.
+const maxPlainField = 300
+
+// Plain implements relay.Renderer. It is written in Go and uses the words as shipped, so that nothing a template does
+// can stop it. Its result is safe in a text message of every channel.
+func (s *Set) Plain(locale string, v relay.View) string {
+	l := s.languageOf(locale)
+	d := newData(v, s.config.ExternalURL)
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+
+	line("%s %s", mark(d.Status, d.Severity()), l.headline(d))
+	for _, i := range d.Items() {
+		line("%s", l.alertLine(d.Notification, i.Alert))
+		w := l.builtin
+		if i.Status == relay.StatusResolved {
+			line("  %s, %s – %s", fmt.Sprintf(w["lasted"], w.duration(i.Duration)),
+				clock(l.zone, d.Now, i.StartsAt), clock(l.zone, d.Now, i.EndsAt))
+		} else {
+			line("  %s, %s", fmt.Sprintf(w["lasts"], w.duration(i.Duration)),
+				fmt.Sprintf(w["since"], clock(l.zone, d.Now, i.StartsAt)))
+		}
+		for _, f := range []struct{ word, value string }{
+			{"room", i.Alert.Snapshot.RoomID}, {"trace", i.Alert.Snapshot.TraceID}, {"client", i.Alert.Snapshot.UserAgent},
+		} {
+			if f.value != "" {
+				line("  %s: %s", w[f.word], field(f.value))
+			}
+		}
+		if u := httpURL(i.Alert.Snapshot.TraceURL); u != "" {
+			line("  %s", u)
+		}
+	}
+	w := l.builtin
+	if len(d.Omitted) > 0 {
+		line(w["omitted"], len(d.Omitted), plain(d.OmittedCounts()))
+	}
+	if d.TruncatedAlerts > 0 {
+		line(w["truncated"], d.TruncatedAlerts)
+	}
+	if d.Merged > 0 {
+		line(w["merged"], d.Merged, clock(l.zone, d.Now, d.Since))
+	}
+	if d.Parts > 1 {
+		line(w["part"], d.Part, d.Parts)
+	}
+	if len(d.Mentions) > 0 {
+		line("%s", strings.Join(d.Mentions, " "))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Compact implements relay.Renderer. Its result is safe in a text message of every channel.
+func (s *Set) Compact(locale string, n *relay.Notification, alerts relay.Alerts, limit int) (text string, counted int) {
+	l := s.languageOf(locale)
+	lines := make([]string, len(alerts))
+	size := 0
+	for i := range alerts {
+		lines[i] = l.alertLine(n, &alerts[i])
+		size += len(lines[i]) + len("\n")
+	}
+	if size -= len("\n"); size <= limit {
+		return strings.Join(lines, "\n"), 0
+	}
+	// Take lines away from the end until those left and the count of the others fit.
+	for shown := len(lines) - 1; shown >= 0; shown-- {
+		size -= len(lines[shown]) + len("\n")
+		rest := l.more(alerts[shown:])
+		if shown > 0 && size+len("\n")+len(rest) <= limit {
+			return strings.Join(lines[:shown], "\n") + "\n" + rest, len(lines) - shown
+		}
+	}
+	return cutBytes(l.more(alerts), limit), len(alerts)
+}
+
+// languageOf is the language for a locale, or the set's own when there is none.
+func (s *Set) languageOf(locale string) *language {
+	if l := s.languages[locale]; l != nil {
+		return l
+	}
+	return s.languages[s.config.Locale]
+}
+
+// headline is the title in plain text.
+func (l *language) headline(d *Data) string {
+	w := l.builtin
+	state := w["resolved"]
+	if d.Status != relay.StatusResolved {
+		state = w["firing"]
+		if s := d.Severity(); s != "" {
+			state = field(w.severity(s))
+		}
+	}
+	parts := []string{"[" + state + "]"}
+	for _, s := range []string{d.Name(), d.Place()} {
+		if s != "" {
+			parts = append(parts, field(s))
+		}
+	}
+	if n := d.FiringCount(); n > 0 {
+		parts = append(parts, fmt.Sprintf(w["count.firings"], n))
+	}
+	if n := d.ResolvedCount(); n > 0 {
+		parts = append(parts, fmt.Sprintf(w["count.resolveds"], n))
+	}
+	return strings.Join(parts, " ")
+}
+
+// alertLine is one alert in one line: severity, name, what tells it from the others, summary.
+func (l *language) alertLine(n *relay.Notification, a *relay.Alert) string {
+	w := l.builtin
+	var b strings.Builder
+	b.WriteString(mark(a.Status, a.Severity()))
+	if a.Status == relay.StatusResolved {
+		b.WriteString(" " + w["resolved"])
+	}
+	if s := a.Severity(); s != "" {
+		b.WriteString(" " + field(w.severity(s)))
+	}
+	if name := a.Labels["alertname"]; name != "" {
+		b.WriteString(" " + field(name))
+	}
+	if place := placeOf(n, a); place != "" {
+		b.WriteString(" " + place)
+	}
+	if s := summary(a.Annotations); s != "" {
+		b.WriteString(": " + field(s))
+	}
+	return b.String()
+}
+
+// placeOf is the instance, else up to two labels that tell the alert from the others of its group.
+func placeOf(n *relay.Notification, a *relay.Alert) string {
+	if instance := a.Labels["instance"]; instance != "" {
+		return field(instance)
+	}
+	var values []string
+	for _, p := range telling(a.Labels, n.CommonLabels, a.Snapshot) {
+		if len(values) < 2 {
+			values = append(values, field(p.Value))
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+// more counts the alerts that have no line of their own.
+func (l *language) more(alerts relay.Alerts) string {
+	return fmt.Sprintf(l.builtin["more"], len(alerts), plain(countsOf(alerts)))
+}
+
+// field is one value from outside, in one bounded line.
+func field(s string) string { return plain(cut(maxPlainField, oneLine(s))) }
+
+// cutBytes bounds s to n bytes, at the border of a character.
+func cutBytes(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const mark = "…"
+	if n < len(mark) {
+		return ""
+	}
+	return strings.ToValidUTF8(s[:n-len(mark)], "") + mark
+}
