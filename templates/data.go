@@ -37,8 +37,15 @@ type Data struct {
 	// RelayURL is where people reach the relay; empty when not configured.
 	RelayURL string
 
-	snapshot *relay.Snapshot
-	items    []*Item
+	shared *shared
+	items  []*Item
+}
+
+// shared is what all alerts of a notification agree on and the default texts therefore say once.
+type shared struct {
+	name, severity, summary, description, source string
+	snapshot                                     relay.Snapshot
+	firing, resolved                             int
 }
 
 func newData(v relay.View, relayURL string) *Data {
@@ -81,53 +88,89 @@ func withDuration(alerts relay.Alerts, now time.Time) relay.Alerts {
 	return alerts
 }
 
-// FiringCount is how many alerts of the whole notification fire.
-func (d *Data) FiringCount() int { return d.count(relay.StatusFiring) }
-
-// ResolvedCount is how many alerts of the whole notification are resolved.
-func (d *Data) ResolvedCount() int { return d.count(relay.StatusResolved) }
-
-func (d *Data) count(status string) (n int) {
-	for i := range d.Notification.Alerts {
-		if d.Notification.Alerts[i].Status == status {
-			n++
+// agreed looks once for what all alerts agree on.
+func (d *Data) agreed() *shared {
+	if d.shared != nil {
+		return d.shared
+	}
+	n := d.Notification
+	d.shared = &shared{name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot()}
+	for i := range n.Alerts {
+		if n.Alerts[i].Status == relay.StatusResolved {
+			d.shared.resolved++
+		} else {
+			d.shared.firing++
 		}
 	}
-	return n
+	d.shared.source = same(n.Alerts, func(a *relay.Alert) string { return a.GeneratorURL })
+	if len(n.Alerts) > 1 {
+		d.shared.summary = same(n.Alerts, func(a *relay.Alert) string { return summary(a.Annotations) })
+		d.shared.description = same(n.Alerts, func(a *relay.Alert) string { return description(a.Annotations) })
+	}
+	return d.shared
 }
 
-// Severity is the worst severity of the alerts that fire, or of all when none fires; empty when none has one.
-func (d *Data) Severity() string {
+// same is what read finds in every alert; empty when they differ.
+func same(alerts relay.Alerts, read func(*relay.Alert) string) string {
+	var first string
+	for i := range alerts {
+		if s := read(&alerts[i]); i == 0 {
+			first = s
+		} else if s != first {
+			return ""
+		}
+	}
+	return first
+}
+
+// worst is the worst severity of the alerts that fire, or of all when none fires.
+func worst(alerts relay.Alerts) string {
 	var worst string
-	status := d.Notification.Alerts.Status()
-	for i := range d.Notification.Alerts {
-		a := &d.Notification.Alerts[i]
-		if s := a.Severity(); a.Status == status && s != "" && (worst == "" || rank(s) > rank(worst)) {
+	status := alerts.Status()
+	for i := range alerts {
+		if s := alerts[i].Severity(); alerts[i].Status == status && s != "" && (worst == "" || rank(s) > rank(worst)) {
 			worst = s
 		}
 	}
 	return worst
 }
 
-// Name is what the notification is about: the alert name all alerts share, else up to three of them.
-func (d *Data) Name() string {
-	if name := cmp.Or(d.CommonLabels["alertname"], d.GroupLabels["alertname"]); name != "" {
+// nameOf is the alert name all alerts share, else up to maxNames of them.
+func nameOf(n *relay.Notification) string {
+	if name := cmp.Or(n.CommonLabels["alertname"], n.GroupLabels["alertname"]); name != "" {
 		return name
 	}
 	var names []string
-	for i := range d.Notification.Alerts {
-		if name := d.Notification.Alerts[i].Labels["alertname"]; name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
+	for i := range n.Alerts {
+		name := n.Alerts[i].Labels["alertname"]
+		if name == "" || slices.Contains(names, name) {
+			continue
 		}
-	}
-	if len(names) > maxNames {
-		names = append(names[:maxNames], "…")
+		if len(names) == maxNames {
+			return strings.Join(names, ", ") + ", …"
+		}
+		names = append(names, name)
 	}
 	return strings.Join(names, ", ")
 }
 
 // maxNames bounds the alert names in a title.
 const maxNames = 3
+
+// FiringCount is how many alerts of the whole notification fire.
+func (d *Data) FiringCount() int { return d.agreed().firing }
+
+// ResolvedCount is how many alerts of the whole notification are resolved.
+func (d *Data) ResolvedCount() int { return d.agreed().resolved }
+
+// Severity is the worst severity of the alerts that fire, or of all when none fires; empty when none has one.
+func (d *Data) Severity() string { return d.agreed().severity }
+
+// Name is what the notification is about: the alert name all alerts share, else up to three of them.
+func (d *Data) Name() string { return d.agreed().name }
+
+// IsReminder reports whether nothing is new: Alertmanager's repeat_interval has passed (0.32 and later say so).
+func (d *Data) IsReminder() bool { return d.NotificationReason == relay.ReasonRepeat }
 
 // Place is where it happens: the values of the group's labels, without the alert's name and severity.
 func (d *Data) Place() string {
@@ -149,48 +192,16 @@ func (d *Data) Where() template.Pairs {
 }
 
 // Snapshot is the context that all alerts of the notification agree on, field by field.
-func (d *Data) Snapshot() relay.Snapshot {
-	if d.snapshot == nil {
-		s := d.Notification.Snapshot()
-		d.snapshot = &s
-	}
-	return *d.snapshot
-}
+func (d *Data) Snapshot() relay.Snapshot { return d.agreed().snapshot }
 
 // Summary is the summary that all alerts share; empty when they differ, or there is only one.
-func (d *Data) Summary() string { return d.shared(summary) }
+func (d *Data) Summary() string { return d.agreed().summary }
 
 // Description is the description that all alerts share; empty when they differ, or there is only one.
-func (d *Data) Description() string { return d.shared(description) }
-
-// shared is what read finds in the annotations all alerts have in common and in those of the first alert alike.
-func (d *Data) shared(read func(template.KV) string) string {
-	alerts := d.Notification.Alerts
-	if len(alerts) < 2 {
-		return ""
-	}
-	common := read(d.CommonAnnotations)
-	for i := range alerts {
-		if read(alerts[i].Annotations) != common {
-			return ""
-		}
-	}
-	return common
-}
+func (d *Data) Description() string { return d.agreed().description }
 
 // Source is the link to the expression behind all alerts; empty when they differ.
-func (d *Data) Source() string {
-	alerts := d.Notification.Alerts
-	for i := range alerts {
-		if alerts[i].GeneratorURL != alerts[0].GeneratorURL {
-			return ""
-		}
-	}
-	if len(alerts) == 0 {
-		return ""
-	}
-	return alerts[0].GeneratorURL
-}
+func (d *Data) Source() string { return d.agreed().source }
 
 // OmittedCounts says what Omitted holds: how many by alert name and severity, the most first.
 func (d *Data) OmittedCounts() string { return countsOf(d.Omitted) }
@@ -244,12 +255,12 @@ func (i *Item) Name() string {
 
 // Where are the labels that tell this alert from the others.
 func (i *Item) Where() template.Pairs {
-	return telling(i.Labels, i.Group.CommonLabels, i.Alert.Snapshot)
+	return telling(i.Labels, i.Group.CommonLabels, i.Snapshot)
 }
 
 // Own is the part of the alert's snapshot that not all alerts agree on.
 func (i *Item) Own() relay.Snapshot {
-	own, common := i.Alert.Snapshot, i.Group.Snapshot()
+	own, common := i.Snapshot, i.Group.Snapshot()
 	if own.TraceID == common.TraceID {
 		own.TraceID, own.TraceURL = "", ""
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io"
+	"strings"
 	texttemplate "text/template"
 	"text/template/parse"
 	"time"
@@ -71,6 +72,7 @@ func (c *compiled) compileText(base *texttemplate.Template, src string) error {
 			return nil, err
 		}
 		e := &executor{run: new(run)}
+		e.run.include = own.ExecuteTemplate
 		e.execute = own.Funcs(e.run.functions()).Execute
 		return e, nil
 	}
@@ -144,7 +146,7 @@ func (c *compiled) Execute(v relay.View) (string, error) {
 	defer c.give(e)
 
 	dot := newData(v, c.config.ExternalURL)
-	e.run.begin(dot, c.config.Timeout)
+	e.run.begin(dot, c.config.Timeout, c.limit)
 	e.out.Reset()
 	if err := e.execute(&limitedWriter{w: &e.out, left: c.limit, limit: c.limit}, dot); err != nil {
 		return "", err
@@ -177,19 +179,23 @@ func (c *compiled) give(e *executor) {
 
 // A run is one execution: what its functions must know of it.
 type run struct {
+	// include executes a template of the same executor. It stays over executions.
+	include func(w io.Writer, name string, dot any) error
+
 	dot      *Data
 	deadline time.Time
 	timeout  time.Duration
+	limit    int // bytes of the result
 	depth    int
 }
 
 var errNotBegun = errors.New("the execution has not begun")
 
-func (r *run) begin(dot *Data, timeout time.Duration) {
-	*r = run{dot: dot, deadline: time.Now().Add(timeout), timeout: timeout}
+func (r *run) begin(dot *Data, timeout time.Duration, limit int) {
+	*r = run{include: r.include, limit: limit, dot: dot, deadline: time.Now().Add(timeout), timeout: timeout}
 }
 
-func (r *run) end() { *r = run{} }
+func (r *run) end() { *r = run{include: r.include} }
 
 // functions are those that belong to an execution. now and since are Alertmanager's, by the clock of the delivery;
 // routeLabels never executes a value, because here values come from the request.
@@ -198,10 +204,21 @@ func (r *run) functions() map[string]any {
 		tickFunction:  r.tick,
 		enterFunction: r.enter,
 		leaveFunction: r.leave,
+		"include":     r.includeText,
 		"now":         func() time.Time { return r.dot.Now },
 		"since":       func(t time.Time) time.Duration { return r.dot.Now.Sub(t) },
 		"routeLabels": func(name string) string { return r.dot.RouteLabels[name] },
 	}
+}
+
+// includeText is {{ template }} with a result that can be worked on: {{ include "relay.title" . | cut 78 }}.
+func (r *run) includeText(name string, dot any) (string, error) {
+	if r.include == nil {
+		return "", errors.New("include is for text templates")
+	}
+	var out strings.Builder
+	err := r.include(&limitedWriter{w: &out, left: r.limit, limit: r.limit}, name, dot)
+	return out.String(), err
 }
 
 // tick ends an execution that takes too long. The guard calls it at each round of a loop.

@@ -2,11 +2,11 @@ package templates
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-
 )
 
 // functions are ours, beside Alertmanager's. They read l when they are called, so l may be filled in later.
@@ -17,6 +17,7 @@ func (l *language) functions() map[string]any {
 		"duration":     func(d time.Duration) string { return l.words.duration(d) },
 		"localTime":    func(t time.Time) string { return t.In(l.zone).Format("2006-01-02 15:04:05 MST") },
 		"clock":        func(now, t time.Time) string { return clock(l.zone, now, t) },
+		"span":         func(now, start, end time.Time) string { return span(l.zone, now, start, end) },
 		"locale":       func() string { return l.locale },
 
 		"mark":       mark,
@@ -45,10 +46,7 @@ func (l *language) functions() map[string]any {
 		"hasPrefix": func(prefix, s string) bool { return strings.HasPrefix(s, prefix) },
 		"hasSuffix": func(suffix, s string) bool { return strings.HasSuffix(s, suffix) },
 	}
-	late := new(run).functions()
-	for _, name := range []string{tickFunction, enterFunction, leaveFunction} {
-		functions[name] = late[name]
-	}
+	maps.Copy(functions, new(run).functions())
 	return functions
 }
 
@@ -70,6 +68,20 @@ func clock(zone *time.Location, now, t time.Time) string {
 	default:
 		return t.Format("15:04 MST")
 	}
+}
+
+// span is a stretch of time as short as it can be told: the zone once, the date of its end only when it is another day.
+func span(zone *time.Location, now, start, end time.Time) string {
+	if end.IsZero() {
+		return clock(zone, now, start)
+	}
+	from, to := start.In(zone), end.In(zone)
+	short := "15:04 MST"
+	if from.Year() != to.Year() || from.YearDay() != to.YearDay() {
+		short = "01-02 15:04 MST"
+	}
+	begin := clock(zone, now, start)
+	return strings.TrimSuffix(begin, from.Format(" MST")) + " – " + to.Format(short)
 }
 
 // humanize is a number with a metric prefix and four significant digits, as in Prometheus' templates.

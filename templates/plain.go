@@ -2,6 +2,7 @@ package templates
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -23,20 +24,19 @@ func (s *Set) Plain(locale string, v relay.View) string {
 		line("%s", l.alertLine(d.Notification, i.Alert))
 		w := l.builtin
 		if i.Status == relay.StatusResolved {
-			line("  %s, %s – %s", fmt.Sprintf(w["lasted"], w.duration(i.Duration)),
-				clock(l.zone, d.Now, i.StartsAt), clock(l.zone, d.Now, i.EndsAt))
+			line("  %s, %s", fmt.Sprintf(w["lasted"], w.duration(i.Duration)), span(l.zone, d.Now, i.StartsAt, i.EndsAt))
 		} else {
 			line("  %s, %s", fmt.Sprintf(w["lasts"], w.duration(i.Duration)),
 				fmt.Sprintf(w["since"], clock(l.zone, d.Now, i.StartsAt)))
 		}
 		for _, f := range []struct{ word, value string }{
-			{"room", i.Alert.Snapshot.RoomID}, {"trace", i.Alert.Snapshot.TraceID}, {"client", i.Alert.Snapshot.UserAgent},
+			{"room", i.Snapshot.RoomID}, {"trace", i.Snapshot.TraceID}, {"client", i.Snapshot.UserAgent},
 		} {
 			if f.value != "" {
-				line("  %s: %s", w[f.word], field(f.value))
+				line("  %s%s%s", w[f.word], w["colon"], field(f.value))
 			}
 		}
-		if u := httpURL(i.Alert.Snapshot.TraceURL); u != "" {
+		if u := httpURL(i.Snapshot.TraceURL); u != "" {
 			line("  %s", u)
 		}
 	}
@@ -72,8 +72,8 @@ func (s *Set) Compact(locale string, n *relay.Notification, alerts relay.Alerts,
 		return strings.Join(lines, "\n"), 0
 	}
 	// Take lines away from the end until those left and the count of the others fit.
-	for shown := len(lines) - 1; shown >= 0; shown-- {
-		size -= len(lines[shown]) + len("\n")
+	for shown, line := range slices.Backward(lines) {
+		size -= len(line) + len("\n")
 		rest := l.more(alerts[shown:])
 		if shown > 0 && size+len("\n")+len(rest) <= limit {
 			return strings.Join(lines[:shown], "\n") + "\n" + rest, len(lines) - shown
@@ -107,10 +107,10 @@ func (l *language) headline(d *Data) string {
 		}
 	}
 	if n := d.FiringCount(); n > 0 {
-		parts = append(parts, fmt.Sprintf(w["count.firings"], n))
+		parts = append(parts, fmt.Sprintf(w["count.firing"], n))
 	}
 	if n := d.ResolvedCount(); n > 0 {
-		parts = append(parts, fmt.Sprintf(w["count.resolveds"], n))
+		parts = append(parts, fmt.Sprintf(w["count.resolved"], n))
 	}
 	return strings.Join(parts, " ")
 }
@@ -133,7 +133,7 @@ func (l *language) alertLine(n *relay.Notification, a *relay.Alert) string {
 		b.WriteString(" " + place)
 	}
 	if s := summary(a.Annotations); s != "" {
-		b.WriteString(": " + field(s))
+		b.WriteString(w["colon"] + field(s))
 	}
 	return b.String()
 }
