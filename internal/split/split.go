@@ -122,7 +122,7 @@ func (s *splitter[T]) numbered(parts []packed[T]) ([]T, error) {
 	messages := make([]T, len(parts))
 	for i, p := range parts {
 		if p.part.Parts != total {
-			p.part.View.Part, p.part.Parts = min(i+1, total), total
+			p.part.Part, p.part.Parts = min(i+1, total), total
 			message, ok, err := s.render(p.part)
 			if err != nil {
 				return nil, err
@@ -175,7 +175,7 @@ func (s *splitter[T]) try(alerts relay.Alerts, number, total int) (T, bool, erro
 
 func (s *splitter[T]) part(alerts relay.Alerts, number, total int) Part {
 	p := Part{View: s.view}
-	p.Alerts, p.View.Part, p.Parts = alerts, number, total
+	p.Alerts, p.Part, p.Parts = alerts, number, total
 	return p
 }
 
@@ -183,7 +183,7 @@ func (s *splitter[T]) part(alerts relay.Alerts, number, total int) Part {
 func (s *splitter[T]) compact(alerts relay.Alerts, number, total int) (packed[T], error) {
 	for _, view := range []relay.View{s.view, cutView(s.view, shortestValue)} {
 		p := Part{View: view}
-		p.Alerts, p.Omitted, p.View.Part, p.Parts = relay.Alerts{}, alerts, number, total
+		p.Alerts, p.Omitted, p.Part, p.Parts = relay.Alerts{}, alerts, number, total
 		var best packed[T]
 		room, err := largest(1, roomSteps, roomSteps, func(step int) (bool, error) {
 			p.Room = s.limits.Room * step / roomSteps
@@ -210,7 +210,7 @@ func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], err
 	_, err := largest(1, cutSteps, cutSteps/2, func(step int) (bool, error) {
 		length := max(shortestValue, s.limits.Room*step/cutSteps)
 		p := Part{View: cutView(s.view, length)}
-		p.Alerts, p.View.Part, p.Parts = relay.Alerts{cutAlert(alert[0], length)}, number, total
+		p.Alerts, p.Part, p.Parts = relay.Alerts{cutAlert(alert[0], length)}, number, total
 		message, ok, err := s.render(p)
 		if ok {
 			best = packed[T]{p, message}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func (c *channel) render(p split.Part) (message, bool, error) {
 	n := p.Notification()
 	fmt.Fprintf(&b, "%s %v\n", p.Alerts.Status(), n.GroupLabels.Values())
 	if p.Parts > 0 {
-		fmt.Fprintf(&b, "(%d/%d)\n", p.View.Part, p.Parts)
+		fmt.Fprintf(&b, "(%d/%d)\n", p.Part, p.Parts)
 	}
 	for _, a := range p.Alerts {
 		fmt.Fprintf(&b, "- %v %v %s\n", a.Labels.SortedPairs(), a.Annotations.SortedPairs(), a.Snapshot.TraceURL)
@@ -211,10 +212,10 @@ func requireWhole(t require.TestingT, list relay.Alerts, messages []message, max
 		require.LessOrEqual(t, len(m.body), limit)
 		require.True(t, utf8.ValidString(m.text))
 		if len(messages) == 1 {
-			require.Zero(t, m.part.View.Part)
+			require.Zero(t, m.part.Part)
 			require.Zero(t, m.part.Parts)
 		} else {
-			require.Equal(t, i+1, m.part.View.Part)
+			require.Equal(t, i+1, m.part.Part)
 			require.Equal(t, len(messages), m.part.Parts)
 		}
 		for _, a := range m.part.Alerts {
@@ -257,7 +258,7 @@ func TestText(t *testing.T) {
 
 func BenchmarkRender(b *testing.B) {
 	for _, n := range []int{1, 50, 500, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			v := view(alerts(n, 250))
 			c := &channel{limit: 19_000}
 			b.ReportAllocs()
