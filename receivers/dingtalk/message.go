@@ -1,0 +1,176 @@
+package dingtalk
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/split"
+)
+
+// The limits of a message. DingTalk refuses a body over 20,000 bytes (errcode 460101); some of them stay free, because
+// it is not documented how they are counted.
+const (
+	maxBody  = 19_000
+	maxTitle = 200 // shown in one line
+)
+
+// body is the request. https://open.dingtalk.com/document/development/robot-message-type
+type body struct {
+	Type     string    `json:"msgtype"`
+	Text     *text     `json:"text,omitempty"`
+	Markdown *markdown `json:"markdown,omitempty"`
+	At       *at       `json:"at,omitempty"`
+	// UUID keeps DingTalk from showing a message twice, when the answer to the first call was lost.
+	UUID string `json:"msgUuid"`
+}
+
+type text struct {
+	Content string `json:"content"`
+}
+
+type markdown struct {
+	Title string `json:"title"`
+	Text  string `json:"text"`
+}
+
+type at struct {
+	Mobiles []string `json:"atMobiles,omitempty"`
+	UserIDs []string `json:"atUserIds,omitempty"`
+	All     bool     `json:"isAtAll,omitempty"`
+}
+
+// Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
+// in which nothing is markup.
+func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
+	var messages []relay.Message
+	for telling := range d.Tellings {
+		view := relay.View{Delivery: &d, Telling: telling, Mentions: i.mentions}
+		parts, err := split.Render(view, split.Limits{Parts: i.maxParts, Room: maxBody}, i.part)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, parts...)
+	}
+	for n := range messages {
+		messages[n].Part, messages[n].Parts = n+1, len(messages)
+	}
+	return messages, nil
+}
+
+// part renders one message and says whether it is short enough.
+func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
+	m := relay.Message{ID: messageID(p)}
+	b := body{Type: TypeText, At: i.at, UUID: m.ID}
+	switch {
+	case p.Delivery.Plain:
+		m.Text = i.complete(i.plain(p, &m))
+		m.Fallback = fallback
+	case p.Compact():
+		title, err := i.title.Execute(p.View)
+		if err != nil {
+			return m, false, err
+		}
+		m.Text = i.complete(i.compact(p, oneLine(title), &m))
+	default:
+		title, err := i.title.Execute(p.View)
+		if err != nil {
+			return m, false, err
+		}
+		content, err := i.text.Execute(p.View)
+		if err != nil {
+			return m, false, err
+		}
+		m.Text = i.complete(content)
+		if i.messageType == TypeMarkdown {
+			b.Type, b.Markdown = TypeMarkdown, &markdown{Title: oneLine(title), Text: m.Text}
+		}
+	}
+	if b.Type == TypeText {
+		b.Text = &text{Content: m.Text}
+	}
+	m.Body = encode(b)
+	return m, len(m.Body) <= maxBody, nil
+}
+
+// fallback is why a message is not in the configured form.
+const fallback = "the built-in text stands in: the template failed, or DingTalk refused its result"
+
+// messageID is stable over retries of a part.
+func messageID(p split.Part) string {
+	return fmt.Sprintf("%s-%d-%d", p.Delivery.ID, p.Telling+1, max(1, p.Part))
+}
+
+// plain is the built-in text of a part.
+func (i *Integration) plain(p split.Part, m *relay.Message) string {
+	if p.Compact() {
+		return i.compact(p, "", m)
+	}
+	return i.templates.Plain(i.locale, p.View)
+}
+
+// compact is the text of a part that lists and counts its alerts, with a link to where they are told in full.
+func (i *Integration) compact(p split.Part, title string, m *relay.Message) string {
+	list, counted := i.templates.Compact(i.locale, p.Notification(), p.Omitted, p.Room)
+	m.Omitted = counted
+	lines := []string{strings.TrimSpace(fmt.Sprintf("%s (%d/%d)", title, max(1, p.Part), max(1, p.Parts))), list}
+	if i.externalURL != "" {
+		lines = append(lines, i.externalURL+"/api/v1/notifications/"+p.Notification().ID)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// complete adds to a text what must stand in it: the names of those mentioned, without which DingTalk notifies nobody,
+// and the keyword, without which it refuses the message.
+func (i *Integration) complete(content string) string {
+	if strings.TrimSpace(content) == "" {
+		content = "-" // DingTalk refuses an empty text
+	}
+	var missing []string
+	for _, name := range i.mentions {
+		if !mentioned(content, name) {
+			missing = append(missing, name)
+		}
+	}
+	if !strings.Contains(content, i.keyword) {
+		missing = append(missing, i.keyword)
+	}
+	if len(missing) > 0 {
+		content += "\n\n" + strings.Join(missing, " ")
+	}
+	return content
+}
+
+// mentioned reports whether name (@138…) stands in content as a whole word.
+func mentioned(content, name string) bool {
+	for rest := content; ; {
+		_, after, found := strings.Cut(rest, name)
+		if !found {
+			return false
+		}
+		if after == "" || strings.ContainsAny(after[:1], " \t\r\n") {
+			return true
+		}
+		rest = after
+	}
+}
+
+// oneLine makes a title of what a template gave.
+func oneLine(title string) string {
+	title = split.Text(strings.Join(strings.Fields(title), " "), maxTitle)
+	if title == "" {
+		title = "-" // DingTalk refuses an empty title
+	}
+	return title
+}
+
+// encode writes b as raw UTF-8: escapes would count against the limit.
+func encode(b body) []byte {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(b) // strings and booleans, into memory
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}
