@@ -1,0 +1,45 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/alertrelay/relay"
+)
+
+// version is that of all webhook bodies since Alertmanager 0.6.
+const version = "4"
+
+// Decode reads a webhook body. It is tolerant about fields it does not know and about most that are missing, and strict
+// about what the relay cannot do without: a group key, and alerts with fingerprint and status. The relay's own fields
+// are empty, whatever the body says. The error is for the person who reads Alertmanager's log.
+func Decode(body []byte) (*relay.Notification, error) {
+	n := &relay.Notification{}
+	if err := json.Unmarshal(body, n); err != nil {
+		return nil, fmt.Errorf("not a webhook body: %w", err)
+	}
+	if n.Version != version {
+		return nil, fmt.Errorf("version is %.20q, expected %q: the relay reads Alertmanager's own webhook body, "+
+			"not one made by payload: in its webhook_config", n.Version, version)
+	}
+	if n.GroupKey == "" {
+		return nil, errors.New("groupKey is missing")
+	}
+	if len(n.Alerts) == 0 {
+		return nil, errors.New("no alerts")
+	}
+	for i := range n.Alerts {
+		a := &n.Alerts[i]
+		if a.Fingerprint == "" {
+			return nil, fmt.Errorf("alerts[%d]: fingerprint is missing: Alertmanager sends it since 0.19", i)
+		}
+		if a.Status != relay.StatusFiring && a.Status != relay.StatusResolved {
+			return nil, fmt.Errorf("alerts[%d]: status is %.20q, expected firing or resolved", i, a.Status)
+		}
+		a.Snapshot, a.Room = relay.Snapshot{}, ""
+	}
+	n.Status = n.Alerts.Status() // as Alertmanager computes it
+	n.ID, n.Room = "", ""
+	return n, nil
+}
