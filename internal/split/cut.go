@@ -39,8 +39,8 @@ func cutView(v relay.View, limit int) relay.View {
 	n.GroupKey = Text(n.GroupKey, limit)
 	n.Room = Text(n.Room, limit)
 	n.Alerts = slices.Clone(n.Alerts)
-	for i := range n.Alerts {
-		n.Alerts[i].Snapshot = cutSnapshot(n.Alerts[i].Snapshot, limit)
+	for i := range n.Alerts { // what they have in common is told above them
+		n.Alerts[i] = cutAlert(n.Alerts[i], limit)
 	}
 	d := *v.Delivery
 	d.Tellings = slices.Clone(d.Tellings)

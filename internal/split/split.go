@@ -12,7 +12,9 @@ package split
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/alertrelay/relay"
 )
@@ -35,6 +37,27 @@ type Part struct {
 
 // Compact reports whether the part lists and counts its alerts instead of showing them in full.
 func (p Part) Compact() bool { return len(p.Omitted) > 0 }
+
+// Head is the view for what stands above the lines of a compact part: no alerts, no mentions.
+func (p Part) Head() relay.View {
+	v := p.View
+	v.Alerts, v.Omitted, v.Mentions = relay.Alerts{}, nil, nil
+	return v
+}
+
+// Join is the text of a compact part: its title, with the number of the part if that is not in it, the compact text, and
+// a link to where the relay tells the notification in full, when relayURL says where people reach it.
+func (p Part) Join(title, list, relayURL string) string {
+	number := fmt.Sprintf("(%d/%d)", p.Part, p.Parts)
+	if p.Parts > 0 && !strings.Contains(title, number) {
+		title = strings.TrimSpace(title + " " + number)
+	}
+	lines := []string{title, list}
+	if relayURL != "" {
+		lines = append(lines, strings.TrimSuffix(relayURL, "/")+"/api/v1/notifications/"+p.Notification().ID)
+	}
+	return strings.Join(lines, "\n")
+}
 
 // Limits bound the messages of one notification.
 type Limits struct {

@@ -29,7 +29,8 @@ const (
 const (
 	DefaultAPIURL = "https://oapi.dingtalk.com"
 	DefaultTitle  = `{{ template "relay.dingtalk.title" . }}`
-	DefaultText   = `{{ template "relay.dingtalk.text" . }}`
+	DefaultText   = `{{ template "relay.dingtalk.text" . }}`  // of markdown
+	DefaultPlain  = `{{ template "relay.dingtalk.plain" . }}` // of text
 )
 
 // Config is an item of dingtalk_configs: a custom robot in a group, or a pool of them.
@@ -48,9 +49,9 @@ type Config struct {
 	MessageType string `yaml:"message_type,omitempty"`
 	// Title is a template: what the list of conversations and the push notification show.
 	Title string `yaml:"title,omitempty"`
-	// Text is a template: the message.
+	// Text is a template: the message, in markdown or, when message_type is text, without markup.
 	Text string `yaml:"text,omitempty"`
-	// Mention says who is notified by name.
+	// Mention says who is notified by name, once for each notification.
 	Mention Mention `yaml:"mention,omitempty"`
 	// Keyword is a word that the robot's security settings ask for. It is added to messages that lack it.
 	Keyword string `yaml:"keyword,omitempty"`
@@ -109,6 +110,9 @@ func (c *Config) SetDefaults(g Globals) {
 	}
 	if c.Text == "" {
 		c.Text = DefaultText
+		if c.MessageType == TypeText {
+			c.Text = DefaultPlain
+		}
 	}
 	for i := range c.URLs {
 		r := &c.URLs[i]

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -58,7 +57,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		messageType: c.MessageType,
 		maxParts:    c.Parts(),
 		keyword:     c.Keyword,
-		externalURL: strings.TrimSuffix(env.ExternalURL, "/"),
+		externalURL: env.ExternalURL,
 	}
 	i.mention(c.Mention)
 	var errs [4]error

@@ -18,6 +18,7 @@ import (
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/dingtalk"
 	"github.com/alertrelay/relay/receivers/receiverstest"
+	"github.com/alertrelay/relay/templates"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -39,13 +40,12 @@ func TestContract(t *testing.T) {
 				Robot:  dingtalk.Robot{URL: secret.New(target + path), Secret: secret.New(signing)},
 			}, env)
 		},
-		Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, okBody)),
-		Faults: append(answers(), receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })...),
-		Hang:   receiverstest.HTTPHang,
-		Secrets: []string{
-			token, signing, "sign=",
-		},
-		Check: check,
+		Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, okBody)),
+		Faults:    append(answers(), receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })...),
+		Hang:      receiverstest.HTTPHang,
+		Secrets:   []string{token, signing, "sign="},
+		Check:     check,
+		Templates: words(t),
 	})
 }
 
@@ -141,6 +141,12 @@ func check(t *testing.T, m relay.Message) {
 	w := read(t, m)
 	require.Equal(t, m.ID, w.UUID)
 	require.Nil(t, w.At, "nobody was to be mentioned")
+	for _, alive := range []string{"@here", "<b>", "<script>", "<!channel>", "*bold*", "\u202e", "\u0001"} {
+		if w.Type == "text" && alive == "*bold*" {
+			continue // no markup there
+		}
+		require.NotContains(t, strings.ReplaceAll(m.Text, `\*`, "＊"), alive)
+	}
 	switch w.Type {
 	case "markdown":
 		require.NotEmpty(t, w.Markdown.Title)
@@ -155,6 +161,14 @@ func check(t *testing.T, m relay.Message) {
 	default:
 		require.Fail(t, "message type", w.Type)
 	}
+}
+
+// words are the real texts.
+func words(tb testing.TB) relay.Renderer {
+	tb.Helper()
+	set, err := templates.New(templates.Config{Timezone: "Asia/Shanghai", ExternalURL: "https://relay.example.com"})
+	require.NoError(tb, err)
+	return set
 }
 
 // build makes the integration of c with its defaults.
@@ -344,24 +358,41 @@ func TestBodyIsRawUTF8(t *testing.T) {
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	setup := build(t, dingtalk.Config{
-		Common:  relay.Common{MaxParts: 3},
-		Robot:   dingtalk.Robot{URL: secret.New("http://localhost" + path)},
-		Mention: dingtalk.Mention{Mobiles: []string{"13800000000"}},
-	}, receiverstest.Env(t, receiverstest.Words{}))
-	for _, name := range []string{
-		"single-firing", "single-resolved", "mixed-2", "truncated-1", "html-chars", "unicode", "big-annotation",
-	} {
-		t.Run(name, func(t *testing.T) {
+	tests := []struct {
+		name, payload string
+		config        dingtalk.Config
+		plain         bool
+	}{
+		{name: "firing.zh-CN", payload: "single-firing"},
+		{name: "firing.en", payload: "single-firing", config: dingtalk.Config{Common: relay.Common{Locale: "en"}}},
+		{name: "resolved.zh-CN", payload: "single-resolved"},
+		{name: "resolved.en", payload: "single-resolved", config: dingtalk.Config{Common: relay.Common{Locale: "en"}}},
+		{name: "mixed", payload: "mixed-2"},
+		{name: "text", payload: "mixed-2", config: dingtalk.Config{MessageType: "text"}},
+		{name: "plain", payload: "mixed-2", plain: true},
+		{name: "truncated", payload: "truncated-1"},
+		{name: "hostile", payload: "html-chars"},
+		{name: "hostile.text", payload: "html-chars", config: dingtalk.Config{MessageType: "text"}},
+		{name: "unicode", payload: "unicode"},
+		{name: "cut", payload: "big-annotation"},
+		{name: "50-alerts", payload: "group-50-firing", config: dingtalk.Config{Common: relay.Common{MaxParts: 2}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			messages, err := setup.Render(receiverstest.Delivery(t, name))
+			tt.config.URL = secret.New("http://localhost" + path)
+			tt.config.Mention = dingtalk.Mention{Mobiles: []string{"13800000000"}}
+			setup := build(t, tt.config, receiverstest.Env(t, words(t)))
+			d := receiverstest.Delivery(t, tt.payload)
+			d.Plain = tt.plain
+			messages, err := setup.Render(d)
 			require.NoError(t, err)
 			var bodies bytes.Buffer
 			for _, m := range messages {
 				require.NoError(t, json.Indent(&bodies, m.Body, "", "  "))
 				bodies.WriteByte('\n')
 			}
-			golden := filepath.Join("testdata", name+".golden.json")
+			golden := filepath.Join("testdata", tt.name+".golden.json")
 			if *update {
 				require.NoError(t, os.WriteFile(golden, bodies.Bytes(), 0o600))
 			}
@@ -389,7 +420,7 @@ func BenchmarkRender(b *testing.B) {
 	client := http.DefaultClient
 	c := dingtalk.Config{Robot: dingtalk.Robot{URL: secret.New("http://localhost" + path)}}
 	c.SetDefaults(dingtalk.Globals{})
-	setup, err := dingtalk.New(c, relay.Env{Templates: receiverstest.Words{}, HTTPClient: client, Now: time.Now})
+	setup, err := dingtalk.New(c, relay.Env{Templates: words(b), HTTPClient: client, Now: time.Now})
 	require.NoError(b, err)
 	for name, n := range map[string]int{"1 alert": 1, "50 alerts": 50, "500 alerts": 500} {
 		b.Run(name, func(b *testing.B) {

@@ -62,33 +62,22 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 
 // part renders one message and says whether it is short enough.
 func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
-	m := relay.Message{ID: messageID(p)}
+	m := relay.Message{ID: fmt.Sprintf("%s-%d-%d", p.Delivery.ID, p.Telling+1, max(1, p.Part))}
 	b := body{Type: TypeText, At: i.at, UUID: m.ID}
-	switch {
-	case p.Delivery.Plain:
-		m.Text = i.complete(i.plain(p, &m))
-		m.Fallback = fallback
-	case p.Compact():
-		title, err := i.title.Execute(p.View)
-		if err != nil {
-			return m, false, err
-		}
-		m.Text = i.complete(i.compact(p, oneLine(title), &m))
-	default:
-		title, err := i.title.Execute(p.View)
-		if err != nil {
-			return m, false, err
-		}
-		content, err := i.text.Execute(p.View)
-		if err != nil {
-			return m, false, err
-		}
-		m.Text = i.complete(content)
-		if i.messageType == TypeMarkdown {
-			b.Type, b.Markdown = TypeMarkdown, &markdown{Title: oneLine(title), Text: m.Text}
-		}
+	if p.Part > 1 {
+		b.At, p.Mentions = nil, nil // once is enough
 	}
-	if b.Type == TypeText {
+	if p.Delivery.Plain {
+		m.Fallback = fallback
+	}
+	title, content, err := i.words(p, &m)
+	if err != nil {
+		return m, false, err
+	}
+	m.Text = i.complete(content, p.Mentions)
+	if i.messageType == TypeMarkdown && !p.Delivery.Plain && !p.Compact() {
+		b.Type, b.Markdown = TypeMarkdown, &markdown{Title: oneLine(title), Text: m.Text}
+	} else {
 		b.Text = &text{Content: m.Text}
 	}
 	m.Body = encode(b)
@@ -98,38 +87,36 @@ func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
 // fallback is why a message is not in the configured form.
 const fallback = "the built-in text stands in: the template failed, or DingTalk refused its result"
 
-// messageID is stable over retries of a part.
-func messageID(p split.Part) string {
-	return fmt.Sprintf("%s-%d-%d", p.Delivery.ID, p.Telling+1, max(1, p.Part))
-}
-
-// plain is the built-in text of a part.
-func (i *Integration) plain(p split.Part, m *relay.Message) string {
-	if p.Compact() {
-		return i.compact(p, "", m)
+// words are the title and the text of a part.
+func (i *Integration) words(p split.Part, m *relay.Message) (title, content string, err error) {
+	switch {
+	case p.Delivery.Plain:
+		title = i.templates.Plain(i.locale, p.Head())
+	default:
+		title, err = i.title.Execute(p.View)
 	}
-	return i.templates.Plain(i.locale, p.View)
-}
-
-// compact is the text of a part that lists and counts its alerts, with a link to where they are told in full.
-func (i *Integration) compact(p split.Part, title string, m *relay.Message) string {
-	list, counted := i.templates.Compact(i.locale, p.Notification(), p.Omitted, p.Room)
-	m.Omitted = counted
-	lines := []string{strings.TrimSpace(fmt.Sprintf("%s (%d/%d)", title, max(1, p.Part), max(1, p.Parts))), list}
-	if i.externalURL != "" {
-		lines = append(lines, i.externalURL+"/api/v1/notifications/"+p.Notification().ID)
+	switch {
+	case err != nil:
+		return "", "", err
+	case p.Compact():
+		list, counted := i.templates.Compact(i.locale, p.Notification(), p.Omitted, p.Room)
+		m.Omitted = counted
+		return title, p.Join(title, list, i.externalURL), nil
+	case p.Delivery.Plain:
+		return title, i.templates.Plain(i.locale, p.View), nil
 	}
-	return strings.Join(lines, "\n")
+	content, err = i.text.Execute(p.View)
+	return title, content, err
 }
 
 // complete adds to a text what must stand in it: the names of those mentioned, without which DingTalk notifies nobody,
 // and the keyword, without which it refuses the message.
-func (i *Integration) complete(content string) string {
+func (i *Integration) complete(content string, mentions []string) string {
 	if strings.TrimSpace(content) == "" {
 		content = "-" // DingTalk refuses an empty text
 	}
 	var missing []string
-	for _, name := range i.mentions {
+	for _, name := range mentions {
 		if !mentioned(content, name) {
 			missing = append(missing, name)
 		}
