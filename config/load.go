@@ -37,15 +37,15 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.line = doc.Line
 	c.secrets = secretsIn(c)
 
-	for i := range c.Receivers {
+	found := fault.New()
+	c.resolveFiles(found)
+	c.resolveTemplates(found)
+	for i := range c.Receivers { // after the paths: what an item takes from global: is resolved once
 		c.Receivers[i].SetDefaults(&c.Global.Globals)
 	}
-	validation := fault.New()
-	c.validate(validation)
-	c.resolveFiles(validation)
-	c.resolveTemplates(validation)
+	c.validate(found)
 	var err error
-	if c.warnings, err = c.report(decoding, validation.All()); err != nil {
+	if c.warnings, err = c.report(decoding, found.All()); err != nil {
 		return nil, err
 	}
 	if c.hash, err = c.sum(data); err != nil {

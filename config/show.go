@@ -1,6 +1,14 @@
 package config
 
-import "github.com/goccy/go-yaml"
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/alertrelay/relay/route"
+)
 
 // String returns the configuration as YAML, defaults filled in and every secret as <secret>.
 func (c *Config) String() string {
@@ -9,4 +17,30 @@ func (c *Config) String() string {
 		return "configuration cannot be shown"
 	}
 	return string(text)
+}
+
+// Summary says in a few lines what is in the configuration.
+func (c *Config) Summary() string {
+	var b strings.Builder
+	for _, r := range c.Receivers {
+		fmt.Fprintf(&b, "  receiver %s: %s\n", r.Name, cmp.Or(strings.Join(r.Integrations.Describe(), ", "), "nothing"))
+	}
+	fmt.Fprintf(&b, "  %s, %s\n", count(routes(c.Route), "route"), count(len(c.templateFiles), "template file"))
+	return b.String()
+}
+
+// routes counts a route and all below it.
+func routes(r route.Config) int {
+	n := 1
+	for _, child := range r.Routes {
+		n += routes(child)
+	}
+	return n
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

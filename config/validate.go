@@ -26,6 +26,7 @@ func (g *Global) validate(f *fault.List) {
 	}
 	g.WebhookAuth.validate(f.In("webhook_auth"))
 	g.APIAuth.validate(f.In("api_auth"))
+	g.Globals.Validate(f)
 }
 
 func (a *Auth) validate(f *fault.List) {

@@ -1,6 +1,8 @@
 package receivers
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -49,6 +51,17 @@ func (c *Configs) Each(f func(key string, list any)) {
 	}
 }
 
+// Describe counts the items of each type: "2 slack".
+func (c *Configs) Describe() []string {
+	var counts []string
+	c.Each(func(key string, list any) {
+		if n := reflect.ValueOf(list).Elem().Len(); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, typeOf(key)))
+		}
+	})
+	return counts
+}
+
 func (c *Configs) each(f func(key string, k kind, list any)) {
 	kinds := catalogue()
 	c.Each(func(key string, list any) { f(key, kinds[typeOf(key)], list) })
@@ -58,10 +71,11 @@ func typeOf(key string) string { return strings.TrimSuffix(key, suffix) }
 
 // A kind is what the catalogue knows of a type of integration. Its lists are pointers to slices of the type's Config.
 type kind struct {
-	list        func() any
-	setDefaults func(list any, locale string, g *Globals)
-	validate    func(list any, f *fault.List)
-	build       func(list any, env relay.Env, f *fault.List, found func(relay.Setup, *fault.List))
+	list            func() any
+	validateGlobals func(g *Globals, f *fault.List)
+	setDefaults     func(list any, locale string, g *Globals)
+	validate        func(list any, f *fault.List)
+	build           func(list any, env relay.Env, f *fault.List, found func(relay.Setup, *fault.List))
 }
 
 // settings is what a pointer to an integration's Config can do. G are the integration's own keys of global:. Shared comes
@@ -79,6 +93,12 @@ func integration[C, G any, P settings[C, G]](
 ) kind {
 	return kind{
 		list: func() any { return new([]C) },
+		validateGlobals: func(g *Globals, f *fault.List) {
+			own := globals(g)
+			if v, ok := any(&own).(interface{ Validate(f *fault.List) }); ok {
+				v.Validate(f)
+			}
+		},
 		setDefaults: func(list any, locale string, g *Globals) {
 			items := *list.(*[]C)
 			for i := range items {

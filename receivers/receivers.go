@@ -21,6 +21,14 @@ func catalogue() map[string]kind {
 // Globals are the keys of global: that belong to integrations.
 type Globals struct{}
 
+// Validate adds what is wrong with the keys of global: by themselves.
+func (g *Globals) Validate(f *fault.List) {
+	kinds := catalogue()
+	for _, t := range Types() {
+		kinds[t].validateGlobals(g, f)
+	}
+}
+
 // Types returns the types of all integrations, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(catalogue())) }
 

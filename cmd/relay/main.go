@@ -1,0 +1,71 @@
+// Command relay takes Alertmanager's webhooks and delivers them to DingTalk, WeCom, Slack and mail.
+//
+// Here are its commands, flags and exit codes and nothing else: 0 is fine, 1 is an error while running, 2 is wrong use or
+// a bad configuration.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // the image has no time zones of its own
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+)
+
+// The exit codes.
+const (
+	exitFine  = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program: it parses args, runs one command until it ends or ctx does, and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case terminated:
+			code = int(r)
+		default:
+			panic(r)
+		}
+	}()
+	app := kingpin.New("relay", "Delivers Alertmanager's notifications to DingTalk, WeCom, Slack and mail: each once, in "+
+		"order, with the context of the request behind the alert.")
+	app.UsageWriter(stdout).ErrorWriter(stderr).Version(version.Print("relay"))
+	app.Terminate(func(code int) { panic(terminated(code)) })
+	app.HelpFlag.Short('h')
+
+	commands := map[string]command{}
+	addCheckConfig(app, commands)
+	addConfigShow(app, commands)
+
+	name, err := app.Parse(args)
+	if errors.Is(err, kingpin.ErrCommandNotSpecified) {
+		return exitUsage // the usage has been shown
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "relay: %s, try relay --help\n", err)
+		return exitUsage
+	}
+	return commands[name](ctx, stdout, stderr)
+}
+
+// A command runs until it has ended or ctx has, and returns the exit code.
+type command func(ctx context.Context, stdout, stderr io.Writer) int
+
+// terminated is how kingpin ends the program: --help, --version and their like.
+type terminated int
