@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/enrich"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers"
 	"github.com/alertrelay/relay/route"
@@ -25,6 +26,8 @@ type Config struct {
 	Storage  Storage  `yaml:"storage,omitempty"`
 	Dedupe   Dedupe   `yaml:"dedupe"`
 	Delivery Delivery `yaml:"delivery"`
+	// Snapshots says how an alert gets the context of its request.
+	Snapshots enrich.Config `yaml:"snapshots,omitempty"`
 	// Templates are files and patterns of files, absolute after Load.
 	Templates []string     `yaml:"templates,omitempty"`
 	Route     route.Config `yaml:"route"`
@@ -51,7 +54,7 @@ type Global struct {
 	// APIAuth protects /api/v1, /-/reload and /debug.
 	APIAuth *Auth `yaml:"api_auth,omitempty"`
 
-	receivers.Globals `yaml:",inline"`
+	Integrations receivers.Globals `yaml:",inline"`
 }
 
 // Auth is a bearer token that a caller must show.

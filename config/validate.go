@@ -14,6 +14,7 @@ func (c *Config) validate(f *fault.List) {
 	c.Storage.validate(f.In("storage"))
 	positive(f.In("dedupe").In("window"), c.Dedupe.Window)
 	c.Delivery.validate(f.In("delivery"))
+	c.Snapshots.Validate(f.In("snapshots"))
 	names := c.receiverNames()
 	c.Route.Validate(f.In("route"), names)
 	c.validateReceivers(names, f.In("receivers"))
@@ -26,7 +27,7 @@ func (g *Global) validate(f *fault.List) {
 	}
 	g.WebhookAuth.validate(f.In("webhook_auth"))
 	g.APIAuth.validate(f.In("api_auth"))
-	g.Globals.Validate(f)
+	g.Integrations.Validate(f)
 }
 
 func (a *Auth) validate(f *fault.List) {

@@ -17,7 +17,7 @@ import (
 // The bounds of what a document may unfold to by its aliases.
 const (
 	maxDepth = 100
-	maxNodes = 1 << 20
+	maxNodes = 1 << 18
 )
 
 // An Unmarshaler reads itself from YAML: the interface that prometheus/common and yaml.v2 know. unmarshal may be called
@@ -33,7 +33,7 @@ type Elsewhere func(path, key string) string
 // Decode reads the document into the struct that into points to and returns all that is wrong, in the order of the file.
 // What is right has been read nevertheless. Keys that are absent leave their fields as they are.
 func (d *Document) Decode(into any, elsewhere Elsewhere) []Fault {
-	dec := decoder{doc: d, elsewhere: elsewhere}
+	dec := decoder{doc: d, elsewhere: elsewhere, unfolding: make(map[string]bool)}
 	if d.body != nil {
 		dec.value("", d.body, reflect.ValueOf(into).Elem())
 	}
@@ -45,6 +45,7 @@ type decoder struct {
 	doc       *Document
 	elsewhere Elsewhere
 	faults    []Fault
+	unfolding map[string]bool // the aliases on the way to the node at hand
 	depth     int
 	nodes     int
 }
@@ -61,6 +62,15 @@ func (d *decoder) value(path string, node ast.Node, into reflect.Value) {
 			d.addf(path, "nested too deeply, or too many aliases")
 		}
 		return
+	}
+	if alias, ok := node.(*ast.AliasNode); ok {
+		name := alias.Value.GetToken().Value
+		if d.unfolding[name] {
+			d.addf(path, "alias of something that contains it")
+			return
+		}
+		d.unfolding[name] = true
+		defer delete(d.unfolding, name)
 	}
 	node, ok := d.resolve(path, node)
 	if !ok || node.Type() == ast.NullType {
