@@ -11,15 +11,23 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/receivers/dingtalk"
+	"github.com/alertrelay/relay/receivers/email"
 )
 
 // catalogue lists all integrations by their type. The key of a type in a receiver is its name with _configs.
 func catalogue() map[string]kind {
-	return map[string]kind{}
+	return map[string]kind{
+		"dingtalk": integration(dingtalk.New, func(g *Globals) dingtalk.Globals { return g.DingTalk }),
+		"email":    integration(email.New, func(g *Globals) email.Globals { return g.Email }),
+	}
 }
 
 // Globals are the keys of global: that belong to integrations.
-type Globals struct{}
+type Globals struct {
+	DingTalk dingtalk.Globals `yaml:",inline"`
+	Email    email.Globals    `yaml:",inline"`
+}
 
 // Validate adds what is wrong with the keys of global: by themselves.
 func (g *Globals) Validate(f *fault.List) {
