@@ -15,42 +15,29 @@ import (
 	"github.com/alertrelay/relay/internal/strictyaml"
 )
 
-// resolveFiles makes the paths of secret files absolute, starting at the configuration's folder, checks that they are
-// there, and that no secret is given both as a value and as a file. It does so for the sections of all stages.
+// resolveFiles lets the paths of secrets and certificates start at the configuration's folder, in the sections of all
+// stages, and checks that the files of secrets are there.
 func (c *Config) resolveFiles(f *fault.List) {
-	given := make(map[string]bool)
-	files := make(map[string]*secret.File)
-	var order []string
 	strictyaml.Walk(c, func(path string, v reflect.Value) bool {
 		if !v.CanAddr() {
 			return true
 		}
 		switch v := v.Addr().Interface().(type) {
-		case *secret.String:
-			given[path] = !v.IsZero()
-			return false
 		case *secret.File:
-			if *v != "" {
-				files[path] = v
-				order = append(order, path)
+			if *v == "" {
+				return false
 			}
+			*v = secret.File(c.absolute(string(*v)))
+			if err := readable(string(*v)); err != nil {
+				f.In(path).Addf("%s", err)
+			}
+			return false
 		case promconfig.DirectorySetter:
 			v.SetDirectory(c.folder())
 			return false
 		}
 		return true
 	})
-	for _, path := range order {
-		file := files[path]
-		*file = secret.File(c.absolute(string(*file)))
-		if err := readable(string(*file)); err != nil {
-			at(f, path).Addf("%s", err)
-		}
-		if value := strings.TrimSuffix(path, "_file"); given[value] {
-			parent, key := split(value)
-			at(f, parent).Addf("at most one of %s & %s_file must be configured", key, key)
-		}
-	}
 }
 
 // resolveTemplates finds the files that the patterns of templates: name.
@@ -68,11 +55,8 @@ func (c *Config) resolveTemplates(f *fault.List) {
 			continue
 		}
 		found, err := filepath.Glob(pattern)
-		switch {
-		case err != nil:
+		if err != nil {
 			f.Item(i).Addf("not a valid pattern")
-		case len(found) == 0:
-			f.Item(i).Warnf("no file matches %s", pattern)
 		}
 		c.templateFiles = append(c.templateFiles, found...)
 	}
@@ -114,20 +98,6 @@ func plain(err error) error {
 		return &fs.PathError{Op: "open", Path: ofPath.Path, Err: ofPath.Err}
 	}
 	return err
-}
-
-// at returns the list at a path below f, which is at the top.
-func at(f *fault.List, path string) *fault.List {
-	if path == "" {
-		return f
-	}
-	return f.In(path)
-}
-
-// split cuts the last key off a path.
-func split(path string) (parent, key string) {
-	i := strings.LastIndex(path, ".")
-	return path[:max(0, i)], path[i+1:]
 }
 
 // secretsIn collects the values that must never be shown, to take them out of the texts of errors.

@@ -10,10 +10,10 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/strictyaml"
-	"github.com/alertrelay/relay/receivers"
 )
 
-// Load reads and checks a configuration file. What is wrong with its content is an *Error.
+// Load reads a configuration file and checks it to the end: it compiles the templates and builds each integration once,
+// for their faults. What is wrong with the content is an *Error.
 func Load(file string) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -44,6 +44,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		c.Receivers[i].SetDefaults(&c.Global.Integrations)
 	}
 	c.validate(found)
+	c.tryOut(found)
 	var err error
 	if c.warnings, err = c.report(decoding, found.All()); err != nil {
 		return nil, err
@@ -58,10 +59,7 @@ func Parse(file string, data []byte) (*Config, error) {
 // an *Error.
 func (c *Config) Setups(env relay.Env) (setups []relay.Setup, warnings []Fault, err error) {
 	faults := fault.New()
-	for i, r := range c.Receivers {
-		setups = append(setups, receivers.Build(r.Receiver, env, faults.In("receivers").Item(i))...)
-	}
-	receivers.CheckLimits(setups, faults.In("receivers"))
+	setups = c.build(env, faults)
 	if warnings, err = c.report(nil, faults.All()); err != nil {
 		return nil, warnings, err
 	}

@@ -31,8 +31,12 @@ func (g *Global) validate(f *fault.List) {
 }
 
 func (a *Auth) validate(f *fault.List) {
-	if a != nil && a.Token().IsZero() {
+	switch {
+	case a == nil:
+	case a.Token().IsZero():
 		f.Addf("one of bearer_token & bearer_token_file is required")
+	case !a.BearerToken.IsZero() && a.BearerTokenFile != "":
+		f.Addf("at most one of bearer_token & bearer_token_file must be configured")
 	}
 }
 

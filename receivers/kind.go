@@ -119,6 +119,9 @@ func integration[C, G any, P settings[C, G]](
 		},
 		build: func(list any, env relay.Env, f *fault.List, found func(relay.Setup, *fault.List)) {
 			for i, item := range *list.(*[]C) {
+				if f.Item(i).Failed() {
+					continue
+				}
 				setup, err := construct(item, env)
 				if err != nil {
 					f.Item(i).Add(err)

@@ -2,12 +2,15 @@ package receivers
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/internal/strictyaml"
 )
 
@@ -87,4 +90,47 @@ func TestKind(t *testing.T) {
 	})
 	require.Equal(t, []string{"+49110", "+1112", "+49"}, names)
 	require.Equal(t, []fault.Fault{{Path: "pager_configs[3].number", Message: "brings bad luck"}}, faults.All())
+}
+
+// TestTwins sets each secret of each integration both as a value and as a file: that must be a fault.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	for name, k := range catalogue() {
+		list := k.list()
+		item := reflect.New(reflect.TypeOf(list).Elem().Elem()).Elem()
+		for _, twin := range twinsIn(item) {
+			t.Run(name+" "+twin.key, func(t *testing.T) {
+				t.Parallel()
+				list := k.list()
+				items := reflect.ValueOf(list).Elem()
+				items.Set(reflect.Append(items, reflect.New(items.Type().Elem()).Elem()))
+				twin.set(items.Index(0))
+				faults := fault.New()
+				k.validate(list, faults)
+				require.Contains(t, fmt.Sprint(faults.All()), "at most one of")
+			})
+		}
+	}
+}
+
+// A twin is a secret that has a _file beside it.
+type twin struct {
+	key string
+	set func(item reflect.Value)
+}
+
+// twinsIn finds the twins of a struct and of the structs embedded in it.
+func twinsIn(item reflect.Value) []twin {
+	var twins []twin
+	for _, field := range reflect.VisibleFields(item.Type()) {
+		file, ok := item.Type().FieldByName(field.Name + "File")
+		if field.Type != reflect.TypeFor[secret.String]() || !ok {
+			continue
+		}
+		twins = append(twins, twin{field.Name, func(item reflect.Value) {
+			item.FieldByIndex(field.Index).Set(reflect.ValueOf(secret.New("https://example.org/?access_token=x&key=x")))
+			item.FieldByIndex(file.Index).SetString("x.secret")
+		}})
+	}
+	return twins
 }

@@ -60,7 +60,7 @@ func (r *Receiver) Validate(f *fault.List) {
 }
 
 // Build makes the receiver's integrations in the order of their types and of the file. What cannot be made is a fault,
-// added to a list that is at the receiver, and left out.
+// added to a list that is at the receiver, and left out, as are items that have a fault already.
 func Build(r Receiver, env relay.Env, f *fault.List) []relay.Setup {
 	var setups []relay.Setup
 	taken := make(map[relay.IntegrationID]bool)

@@ -5,6 +5,7 @@ package fault
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // A Fault is one thing wrong, at the key path Path (receivers[0].slack_configs[1].channel; empty for the whole file).
@@ -47,6 +48,17 @@ func (l *List) Addf(format string, args ...any) {
 // Warnf adds a warning at this path.
 func (l *List) Warnf(format string, args ...any) {
 	*l.all = append(*l.all, Fault{Path: l.path, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// Failed reports whether a fault has been added at this path or below it; warnings do not count.
+func (l *List) Failed() bool {
+	for _, f := range *l.all {
+		below, ok := strings.CutPrefix(f.Path, l.path)
+		if ok && !f.Warning && (l.path == "" || below == "" || below[0] == '.' || below[0] == '[') {
+			return true
+		}
+	}
+	return false
 }
 
 // All returns what was collected under the root, in order.

@@ -17,7 +17,6 @@ import (
 
 // house has a field of each sort.
 type house struct {
-	base `yaml:",inline"`
 	Door `yaml:",inline"`
 
 	Rooms    []room                       `yaml:"rooms"`
@@ -34,9 +33,9 @@ type house struct {
 	Share    float64                      `yaml:"share"`
 	Untagged string
 	Hidden   string `yaml:"-"`
-}
 
-type base struct{ unexported int }
+	unexported int
+}
 
 // Door is inline.
 type Door struct {
@@ -100,6 +99,7 @@ untagged: |
   lines
 `)
 	require.Empty(t, faults)
+	require.Zero(t, h.unexported)
 	yes := true
 	require.Equal(t, "brass", h.Lock)
 	require.Equal(t, []room{{1}, {-2}, {}}, h.Rooms)
