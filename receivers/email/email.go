@@ -57,7 +57,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 // Destination is the list of addresses. Its key does not depend on their order or on the names beside them.
 func (i *Integration) Destination(n *relay.Notification) (relay.Destination, error) {
 	d := relay.Delivery{Tellings: []relay.Telling{{Notification: n}}, Now: n.ReceivedAt}
-	to, err := i.templates.to.Execute(relay.View{Delivery: &d})
+	to, err := i.templates.to(relay.View{Delivery: &d})
 	if err != nil {
 		return relay.Destination{}, fmt.Errorf("to: %w", err)
 	}

@@ -58,7 +58,7 @@ func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
 
 // parties are the sender and the recipients, as the envelope and the default headers have them.
 func (i *Integration) parties(d *relay.Delivery) (*netmail.Address, []*netmail.Address, error) {
-	text, err := i.templates.from.Execute(relay.View{Delivery: d})
+	text, err := i.templates.from(relay.View{Delivery: d})
 	if err != nil {
 		return nil, nil, fmt.Errorf("from: %w", err)
 	}

@@ -26,7 +26,7 @@ const (
 
 // templates are the compiled templates of one integration.
 type templates struct {
-	to, from   relay.Template
+	to, from   func(relay.View) (string, error)
 	html, text relay.Template // nil: the mail has no such part
 	subject    relay.Template
 	headers    []header
@@ -46,7 +46,14 @@ func compile(c Config, r relay.Renderer) (templates, error) {
 		errs = append(errs, fault.At(key, err))
 		return t
 	}
-	t := templates{to: text("to", c.To), from: text("from", c.From)}
+	address := func(key, src string) func(relay.View) (string, error) {
+		if !isTemplate(src) {
+			return func(relay.View) (string, error) { return src, nil }
+		}
+		t := text(key, src)
+		return func(v relay.View) (string, error) { return t.Execute(v) }
+	}
+	t := templates{to: address("to", c.To), from: address("from", c.From)}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		key := "headers." + name
 		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {

@@ -1,0 +1,208 @@
+package slack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"strings"
+
+	"github.com/prometheus/common/config"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/secret"
+)
+
+// Globals are Slack's keys in the section global. They stand in where an item names no credential of its own.
+type Globals struct {
+	SlackAPIURL       secret.String `yaml:"slack_api_url,omitempty"`
+	SlackAPIURLFile   secret.File   `yaml:"slack_api_url_file,omitempty"`
+	SlackAppToken     secret.String `yaml:"slack_app_token,omitempty"`
+	SlackAppTokenFile secret.File   `yaml:"slack_app_token_file,omitempty"`
+	SlackAppURL       string        `yaml:"slack_app_url,omitempty"`
+}
+
+// Validate reports what is wrong with the global keys alone.
+func (g Globals) Validate(f *fault.List) {
+	if !g.SlackAPIURL.IsZero() && g.SlackAPIURLFile != "" {
+		f.Addf("at most one of slack_api_url & slack_api_url_file must be configured")
+	}
+	if !g.SlackAppToken.IsZero() && g.SlackAppTokenFile != "" {
+		f.Addf("at most one of slack_app_token & slack_app_token_file must be configured")
+	}
+}
+
+// Config is one item of slack_configs, under Alertmanager's names. All texts are templates.
+type Config struct {
+	relay.Common `yaml:",inline"`
+
+	HTTPConfig *config.HTTPClientConfig `yaml:"http_config,omitempty"`
+
+	// APIURL is the address of an incoming webhook: whoever knows it can post.
+	APIURL     secret.String `yaml:"api_url,omitempty"`
+	APIURLFile secret.File   `yaml:"api_url_file,omitempty"`
+	// AppToken, its file and AppURL belong to bots, which this integration does not know: Validate refuses a token.
+	AppToken     secret.String `yaml:"app_token,omitempty"`
+	AppTokenFile secret.File   `yaml:"app_token_file,omitempty"`
+	AppURL       string        `yaml:"app_url,omitempty"`
+
+	// Channel, Username, IconEmoji and IconURL have an effect in webhooks of old custom integrations only; those of
+	// apps post where, and as whom, they were installed.
+	Channel   string  `yaml:"channel,omitempty"`
+	Username  *string `yaml:"username,omitempty"`
+	IconEmoji *string `yaml:"icon_emoji,omitempty"`
+	IconURL   *string `yaml:"icon_url,omitempty"`
+	LinkNames bool    `yaml:"link_names,omitempty"`
+
+	// MessageText stands above the attachment; all that follows is the attachment's.
+	MessageText string   `yaml:"message_text,omitempty"`
+	Color       *string  `yaml:"color,omitempty"`
+	Title       *string  `yaml:"title,omitempty"`
+	TitleLink   *string  `yaml:"title_link,omitempty"`
+	Pretext     *string  `yaml:"pretext,omitempty"`
+	Text        *string  `yaml:"text,omitempty"`
+	Fields      []Field  `yaml:"fields,omitempty"`
+	ShortFields bool     `yaml:"short_fields,omitempty"`
+	Footer      *string  `yaml:"footer,omitempty"`
+	Fallback    *string  `yaml:"fallback,omitempty"`
+	CallbackID  *string  `yaml:"callback_id,omitempty"`
+	ImageURL    string   `yaml:"image_url,omitempty"`
+	ThumbURL    string   `yaml:"thumb_url,omitempty"`
+	MrkdwnIn    []string `yaml:"mrkdwn_in,omitempty"`
+	Actions     []Action `yaml:"actions,omitempty"`
+
+	// UpdateMessage needs a bot: Validate refuses it.
+	UpdateMessage bool `yaml:"update_message,omitempty"`
+}
+
+// A Field is a title with a value, in a table below the text.
+type Field struct {
+	Title string `yaml:"title,omitempty"`
+	Value string `yaml:"value,omitempty"`
+	Short *bool  `yaml:"short,omitempty"` // default: short_fields
+}
+
+// An Action is a button.
+type Action struct {
+	Type    string        `yaml:"type,omitempty"`
+	Text    string        `yaml:"text,omitempty"`
+	URL     string        `yaml:"url,omitempty"`
+	Style   string        `yaml:"style,omitempty"`
+	Name    string        `yaml:"name,omitempty"`
+	Value   string        `yaml:"value,omitempty"`
+	Confirm *Confirmation `yaml:"confirm,omitempty"`
+}
+
+// A Confirmation asks before an action is done.
+type Confirmation struct {
+	Text        string `yaml:"text,omitempty"`
+	Title       string `yaml:"title,omitempty"`
+	OkText      string `yaml:"ok_text,omitempty"`
+	DismissText string `yaml:"dismiss_text,omitempty"`
+}
+
+// SetDefaults fills in what the item leaves out: the credential from the section global, the texts by our templates. A
+// text that is set to nothing stays empty.
+func (c *Config) SetDefaults(g Globals) {
+	if c.APIURL.IsZero() && c.APIURLFile == "" && c.AppToken.IsZero() && c.AppTokenFile == "" {
+		c.APIURL, c.APIURLFile = g.SlackAPIURL, g.SlackAPIURLFile
+		if c.APIURL.IsZero() && c.APIURLFile == "" {
+			c.AppToken, c.AppTokenFile = g.SlackAppToken, g.SlackAppTokenFile
+		}
+	}
+	if c.AppURL == "" {
+		c.AppURL = g.SlackAppURL
+	}
+	for name, text := range map[string]**string{
+		"username": &c.Username, "iconemoji": &c.IconEmoji, "iconurl": &c.IconURL, "color": &c.Color, "title": &c.Title,
+		"titlelink": &c.TitleLink, "pretext": &c.Pretext, "text": &c.Text, "footer": &c.Footer, "fallback": &c.Fallback,
+		"callbackid": &c.CallbackID,
+	} {
+		if *text == nil {
+			*text = new(`{{ template "relay.slack.` + name + `" . }}`)
+		}
+	}
+	if len(c.MrkdwnIn) == 0 {
+		c.MrkdwnIn = []string{"fallback", "pretext", "text"}
+	}
+}
+
+// Validate reports everything that is wrong with an item after SetDefaults.
+func (c *Config) Validate(f *fault.List) {
+	c.validateCredential(f)
+	if c.UpdateMessage {
+		f.In("update_message").Addf("needs a bot: an incoming webhook cannot change a message")
+	}
+	if c.HTTPConfig != nil {
+		f.In("http_config").Add(c.HTTPConfig.Validate())
+	}
+	for i, field := range c.Fields {
+		field.validate(f.In("fields").Item(i))
+	}
+	for i, action := range c.Actions {
+		action.validate(f.In("actions").Item(i))
+	}
+}
+
+func (c *Config) validateCredential(f *fault.List) {
+	webhook := !c.APIURL.IsZero() || c.APIURLFile != ""
+	bot := !c.AppToken.IsZero() || c.AppTokenFile != ""
+	if !c.APIURL.IsZero() && c.APIURLFile != "" {
+		f.Addf("at most one of api_url & api_url_file must be configured")
+	}
+	if !c.AppToken.IsZero() && c.AppTokenFile != "" {
+		f.Addf("at most one of app_token & app_token_file must be configured")
+	}
+	switch {
+	case webhook && bot:
+		f.Addf("at most one of api_url/api_url_file & app_token/app_token_file must be configured")
+	case bot:
+		f.Addf("app_token: bots are not supported yet: set api_url or api_url_file to an incoming webhook")
+	case !webhook:
+		f.Addf("no api_url: set api_url or api_url_file here, or slack_api_url in global")
+	case !c.APIURL.IsZero():
+		f.In("api_url").Add(checkURL(c.APIURL.Reveal()))
+	}
+}
+
+func (l Field) validate(f *fault.List) {
+	if l.Title == "" {
+		f.Addf("missing title in Slack field configuration")
+	}
+	if l.Value == "" {
+		f.Addf("missing value in Slack field configuration")
+	}
+}
+
+func (a Action) validate(f *fault.List) {
+	if a.Type == "" {
+		f.Addf("missing type in Slack action configuration")
+	}
+	if a.Text == "" {
+		f.Addf("missing text in Slack action configuration")
+	}
+	if a.URL == "" && a.Name == "" {
+		f.Addf("missing name or url in Slack action configuration")
+	}
+	if a.Confirm != nil && a.Confirm.Text == "" {
+		f.In("confirm").Addf("missing text in Slack confirmation configuration")
+	}
+}
+
+// checkURL returns what keeps a webhook's URL from being one. It never shows the URL.
+func checkURL(webhook string) error {
+	u, err := url.Parse(webhook)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return errNoURL
+	case strings.HasSuffix(u.Path, "/api/chat.postMessage"):
+		return errBotURL
+	}
+	return nil
+}
+
+// digest is a hash in hex, for names that must be stable, short, and silent about what they stand for.
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
