@@ -1,0 +1,188 @@
+package wecom
+
+import (
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/prometheus/common/config"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/secret"
+)
+
+// Globals are the keys of the section global that concern WeCom.
+type Globals struct {
+	// APIURL is where WeCom's API is, as wechat_api_url in Alertmanager. It stands before robots given by key.
+	APIURL string `yaml:"wecom_api_url,omitempty"`
+}
+
+// The forms of a message.
+const (
+	TypeMarkdown = "markdown"
+	TypeText     = "text"
+)
+
+// Defaults of the keys.
+const (
+	DefaultAPIURL = "https://qyapi.weixin.qq.com/cgi-bin/"
+	DefaultTitle  = `{{ template "relay.wecom.title" . }}`
+	DefaultText   = `{{ template "relay.wecom.text" . }}`  // of markdown
+	DefaultPlain  = `{{ template "relay.wecom.plain" . }}` // of text
+)
+
+// Config is an item of wecom_configs: a group robot, or a pool of them.
+type Config struct {
+	relay.Common `yaml:",inline"`
+	// HTTPConfig is for the calls to WeCom; default: global.http_config.
+	HTTPConfig *config.HTTPClientConfig `yaml:"http_config,omitempty"`
+
+	// Robot is the robot to send with, unless there is a pool.
+	Robot `yaml:",inline"`
+	// URLs are a pool: robots of one group. A message goes out through whichever may send.
+	URLs []PoolRobot `yaml:"urls,omitempty"`
+
+	// MessageType is markdown (default) or text.
+	MessageType string `yaml:"message_type,omitempty"`
+	// Title is a template: the first line of a message that only lists and counts its alerts. WeCom shows no titles.
+	Title string `yaml:"title,omitempty"`
+	// Text is a template: the message, in markdown or, when message_type is text, without markup.
+	Text string `yaml:"text,omitempty"`
+	// TextTwin sends a text message after the markdown, for readers in WeChat, where markdown does not show. It carries
+	// the mentions then.
+	TextTwin bool `yaml:"text_twin,omitempty"`
+	// Mention says who is notified by name, once for each notification.
+	Mention Mention `yaml:"mention,omitempty"`
+
+	apiURL string
+}
+
+// A Robot is a robot of a group: by its webhook URL, or by the key in it.
+type Robot struct {
+	URL     secret.String `yaml:"url,omitempty"`
+	URLFile secret.File   `yaml:"url_file,omitempty"`
+	Key     secret.String `yaml:"key,omitempty"`
+	KeyFile secret.File   `yaml:"key_file,omitempty"`
+}
+
+// A PoolRobot is a Robot that may be written as its URL alone.
+type PoolRobot struct {
+	Robot `yaml:",inline"`
+}
+
+// UnmarshalYAML reads a URL, or the keys of a robot.
+func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
+	var link secret.String
+	if unmarshal(&link) == nil {
+		r.URL = link
+		return nil
+	}
+	return unmarshal(&r.Robot)
+}
+
+// Mention says who is notified by name.
+type Mention struct {
+	UserIDs []string `yaml:"user_ids,omitempty"`
+	// Mobiles are notified by text messages only.
+	Mobiles []string `yaml:"mobiles,omitempty"`
+	All     bool     `yaml:"all,omitempty"`
+}
+
+// SetDefaults fills in what was not given.
+func (c *Config) SetDefaults(g Globals) {
+	c.apiURL = g.APIURL
+	if c.apiURL == "" {
+		c.apiURL = DefaultAPIURL
+	}
+	if c.MessageType == "" {
+		c.MessageType = TypeMarkdown
+	}
+	if c.Title == "" {
+		c.Title = DefaultTitle
+	}
+	if c.Text == "" {
+		c.Text = DefaultText
+		if c.MessageType == TypeText {
+			c.Text = DefaultPlain
+		}
+	}
+}
+
+// Validate adds what is wrong to f.
+func (c *Config) Validate(f *fault.List) {
+	switch {
+	case len(c.URLs) == 0:
+		c.validateRobot(f)
+	case c.addresses() > 0:
+		f.In("urls").Addf("at most one of url, key & urls must be configured")
+	}
+	for i := range c.URLs {
+		c.URLs[i].validateRobot(f.In("urls").Item(i))
+	}
+	switch c.MessageType {
+	case TypeMarkdown:
+		if len(c.Mention.Mobiles) > 0 && !c.TextTwin {
+			f.In("mention").In("mobiles").Addf("are notified by text messages only: set message_type: text or text_twin: true")
+		}
+	case TypeText:
+		if c.TextTwin {
+			f.In("text_twin").Addf("is for message_type: markdown")
+		}
+	default:
+		f.In("message_type").Addf("must be markdown or text, not %q", c.MessageType)
+	}
+	c.Mention.validate(f.In("mention"))
+}
+
+func (r *Robot) validateRobot(f *fault.List) {
+	switch n := r.addresses(); {
+	case n == 0:
+		f.Addf("one of url, url_file, key & key_file must be configured")
+	case n > 1:
+		f.Addf("at most one of url, url_file, key & key_file must be configured")
+	}
+	if !r.URL.IsZero() && !isRobotURL(r.URL.Reveal()) {
+		f.In("url").Addf("must be an http or https URL with a key")
+	}
+}
+
+// addresses counts the ways in which the robot is given.
+func (r *Robot) addresses() int {
+	n := 0
+	for _, given := range []bool{!r.URL.IsZero(), r.URLFile != "", !r.Key.IsZero(), r.KeyFile != ""} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+func isRobotURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Query().Get("key") != ""
+}
+
+func (m Mention) validate(f *fault.List) {
+	for _, list := range []struct {
+		key   string
+		names []string
+	}{{"user_ids", m.UserIDs}, {"mobiles", m.Mobiles}} {
+		for i, name := range list.names {
+			if name == "" || strings.ContainsAny(name, " \t\r\n@<>") {
+				f.In(list.key).Item(i).Addf("must be one word without @, < and >")
+			}
+		}
+	}
+}
+
+// robotName is the robot's default name. A file names its robot and keeps doing so when the key in it is rotated; of a
+// URL or key written down there is only its hash.
+func (r *Robot) robotName() string {
+	for _, file := range []secret.File{r.URLFile, r.KeyFile} {
+		if base := path.Base(string(file)); file != "" {
+			return strings.TrimSuffix(base, path.Ext(base))
+		}
+	}
+	return secret.ID(r.URL.Reveal() + r.Key.Reveal())
+}
