@@ -117,12 +117,13 @@ type Receiver struct {
 
 // Defaults of the keys.
 const (
-	DefaultLocale     = relay.LocaleChinese
-	DefaultWindow     = 10 * time.Minute
-	DefaultMaxAge     = 24 * time.Hour
-	DefaultWorkers    = 64
-	DefaultMaxPending = 100000
-	DefaultRetention  = 7 * 24 * time.Hour
+	DefaultLocale        = relay.LocaleChinese
+	DefaultWindow        = 10 * time.Minute
+	DefaultMaxAge        = 24 * time.Hour
+	DefaultWorkers       = 64
+	DefaultMaxPending    = 100000
+	DefaultRetention     = 7 * 24 * time.Hour
+	DefaultFallbackAfter = 15 * time.Minute
 )
 
 // defaults is the Config that a file is read into.
@@ -137,6 +138,14 @@ func defaults() *Config {
 			Retention:  model.Duration(DefaultRetention),
 		},
 	}
+}
+
+// setDefaults fills what the receiver and its items leave open.
+func (r *Receiver) setDefaults(g *Global) {
+	if r.Fallback != "" && r.FallbackAfter == 0 {
+		r.FallbackAfter = model.Duration(DefaultFallbackAfter)
+	}
+	r.SetDefaults(&g.Integrations)
 }
 
 // localZone is the zone that TZ names, as far as it is an IANA name; else UTC.

@@ -41,7 +41,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.resolveFiles(found)
 	c.resolveTemplates(found)
 	for i := range c.Receivers { // after the paths: what an item takes from global: is resolved once
-		c.Receivers[i].SetDefaults(&c.Global.Integrations)
+		c.Receivers[i].setDefaults(&c.Global)
 	}
 	c.validate(found)
 	c.tryOut(found)
