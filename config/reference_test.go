@@ -41,8 +41,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 // keysOf are the keys of a section itself, without those that other pages describe.
 func keysOf(section reflect.Type) []string {
 	var keys []string
-	for i := range section.NumField() {
-		field := section.Field(i)
+	for field := range section.Fields() {
 		key, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case !field.IsExported():

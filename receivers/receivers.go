@@ -13,6 +13,8 @@ import (
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/receivers/dingtalk"
 	"github.com/alertrelay/relay/receivers/email"
+	"github.com/alertrelay/relay/receivers/slack"
+	"github.com/alertrelay/relay/receivers/wecom"
 )
 
 // catalogue lists all integrations by their type. The key of a type in a receiver is its name with _configs.
@@ -20,6 +22,8 @@ func catalogue() map[string]kind {
 	return map[string]kind{
 		"dingtalk": integration(dingtalk.New, func(g *Globals) dingtalk.Globals { return g.DingTalk }),
 		"email":    integration(email.New, func(g *Globals) email.Globals { return g.Email }),
+		"slack":    integration(slack.New, func(g *Globals) slack.Globals { return g.Slack }),
+		"wecom":    integration(wecom.New, func(g *Globals) wecom.Globals { return g.WeCom }),
 	}
 }
 
@@ -27,6 +31,8 @@ func catalogue() map[string]kind {
 type Globals struct {
 	DingTalk dingtalk.Globals `yaml:",inline"`
 	Email    email.Globals    `yaml:",inline"`
+	Slack    slack.Globals    `yaml:",inline"`
+	WeCom    wecom.Globals    `yaml:",inline"`
 }
 
 // Validate adds what is wrong with the keys of global: by themselves.
