@@ -34,7 +34,7 @@ func (t *SlackText) UnmarshalJSON(raw []byte) error {
 	var object struct{ Type, Text string }
 	err := json.Unmarshal(raw, &object)
 	t.Type, t.Text = object.Type, object.Text
-	return err //nolint:wrapcheck // the decoder's own
+	return err
 }
 
 // A SlackElement is a button, a picture, or a text of a context block.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -101,9 +102,7 @@ func (e *endpoint) record(c *call, v ruling, fault Fault) {
 
 // write sends the answer, byte by byte when it drips.
 func write(ctx context.Context, w http.ResponseWriter, a answer, drip time.Duration) {
-	for key, values := range a.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.status)

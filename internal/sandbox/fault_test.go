@@ -92,7 +92,7 @@ func TestHangingUntilReleased(t *testing.T) {
 	sb.WeCom.Inject("k", sandbox.FaultHang(release))
 	done := make(chan error, 1)
 	go func() {
-		_, err := try(t, url, wecomText)
+		_, err := try(t, url, wecomText) //nolint:testifylint // it asserts only that the test itself is right
 		done <- err
 	}()
 	post(t, sb.WeCom.Add(sandbox.WeComRobot{Key: "other"}), wecomText) // nobody else waits

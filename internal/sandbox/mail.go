@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"slices"
 	"strings"
@@ -141,9 +140,18 @@ func (m *Mail) server() *smtp.Server {
 	s.MaxRecipients = m.settings.MaxRecipients
 	s.MaxLineLength = 1000 // RFC 5321 §4.5.3.1.6
 	s.ReadTimeout = m.settings.Idle
-	s.ErrorLog = log.New(io.Discard, "", 0) // broken connections are what faults are for
+	s.ErrorLog = silence{} // broken connections are what faults are for
 	return s
 }
+
+// silence is go-smtp's logger.
+type silence struct{}
+
+// Printf says nothing.
+func (silence) Printf(string, ...any) {}
+
+// Println says nothing.
+func (silence) Println(...any) {}
 
 // Addr is the host:port that speaks plain SMTP and offers STARTTLS.
 func (m *Mail) Addr() string { return m.plainAddr }
@@ -306,11 +314,11 @@ func (s *mailSession) Data(r io.Reader) error {
 	if f.DropInData {
 		_, _ = io.CopyN(io.Discard, r, 64)
 		s.record(MailReply{Text: "dropped before the dot"}, "drop_in_data", nil)
-		return s.conn.Conn().Close() //nolint:wrapcheck // nobody reads it
+		return s.conn.Conn().Close()
 	}
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return err //nolint:wrapcheck // go-smtp's own, it answers by it
+		return err
 	}
 	if f.Data != nil {
 		s.record(*f.Data, "data", raw)
@@ -382,7 +390,7 @@ func (l *mailListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // go-smtp asks what kind it is
+			return nil, err
 		}
 		reply := l.greeting()
 		if reply == nil {
@@ -438,7 +446,7 @@ func (c *mailConn) Write(p []byte) (int, error) {
 	if c.last {
 		_ = c.Close()
 	}
-	return n, err //nolint:wrapcheck // transparent
+	return n, err
 }
 
 // Close also makes room for another connection.
@@ -448,7 +456,7 @@ func (c *mailConn) Close() error {
 		c.mail.conns--
 		c.mail.mu.Unlock()
 	})
-	return c.Conn.Close() //nolint:wrapcheck // transparent
+	return c.Conn.Close()
 }
 
 // hangUp makes the next line the last one of this connection.

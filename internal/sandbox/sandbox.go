@@ -104,7 +104,7 @@ func (s *Sandbox) Close() error {
 	err := s.server.Close()
 	s.Mail.close()
 	s.serving.Wait()
-	return err //nolint:wrapcheck // of a listener, and says so
+	return err
 }
 
 // Inbox returns what one inbox holds, oldest first; all of them for an empty name.

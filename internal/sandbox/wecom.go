@@ -1,7 +1,7 @@
 package sandbox
 
 import (
-	"crypto/md5" //nolint:gosec // the vendor's checksum of a picture
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -150,7 +150,7 @@ func (w *WeCom) robot(c *call) (*wecomRobot, int, string) {
 func (w *WeCom) refuse(c *call, code int, text string) ruling {
 	w.hints++
 	errmsg := fmt.Sprintf("%s, hint: [%025d], from ip: %s, more info at https://open.work.weixin.qq.com/devtool/query?e=%d",
-		text, uint64(c.now.UnixNano())+w.hints, c.caller(), code) //nolint:gosec // any digits will do
+		text, uint64(c.now.UnixNano())+w.hints, c.caller(), code)
 	return ruling{
 		answer:  jsonAnswer(map[string]any{"errcode": code, "errmsg": errmsg}),
 		verdict: Verdict{Code: code, Text: text},
@@ -250,7 +250,7 @@ func (m *wecomMessage) checkImage() (*wecomMessage, int, string) {
 	if err != nil || len(raw) == 0 || len(raw) > wecomMaxImage {
 		return nil, 40009, "invalid image size"
 	}
-	if sum := md5.Sum(raw); !strings.EqualFold(hex.EncodeToString(sum[:]), m.Image.MD5) { //nolint:gosec // as above
+	if sum := md5.Sum(raw); !strings.EqualFold(hex.EncodeToString(sum[:]), m.Image.MD5) {
 		return nil, 301019, "file md5 not match"
 	}
 	return m, 0, ""
