@@ -1,0 +1,245 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
+	"github.com/alertrelay/relay/outbox"
+	"github.com/alertrelay/relay/route"
+	"github.com/alertrelay/relay/webhook"
+)
+
+// storeTimeout is what a webhook waits for the store, each time it asks. Alertmanager sends again what was answered 503.
+const storeTimeout = 3 * time.Second
+
+// errNotRunning is what late webhooks hear while the process drains.
+var errNotRunning = errors.New("the relay is starting or stopping")
+
+// An intake takes notifications through dedupe, enrich and route into the outbox. It works within the request of the
+// webhook: what it takes without an error is durable.
+type intake struct {
+	store   outbox.Store
+	wake    func()
+	running *atomic.Bool
+	logger  *slog.Logger
+	metrics *intakeMetrics
+}
+
+// take makes one webhook durable, or finds that it is a copy of one that is.
+func (in *intake) take(ctx context.Context, p *pipeline, r webhook.Request) (webhook.Answer, error) {
+	if !in.running.Load() {
+		return webhook.Answer{}, errNotRunning
+	}
+	if r.Receiver != "" && !p.has(r.Receiver) {
+		return webhook.Answer{}, webhook.ErrUnknownReceiver
+	}
+	n := r.Notification
+	w := outbox.Webhook{
+		ID: n.ID, ReceivedAt: n.ReceivedAt,
+		Path: r.Path, Receiver: n.ReceiverName(), GroupKey: n.GroupKey,
+		Alerts: len(n.Alerts), Status: n.Status,
+		Slot:     dedupe.SlotOf(r.Path, n.ReceiverName(), n.GroupKey),
+		State:    dedupe.StateOf(n),
+		Window:   dedupe.Window(n, p.window),
+		Reminder: dedupe.IsReminder(n),
+	}
+	known, err := in.recall(ctx, w, n.Alerts)
+	if err != nil {
+		return webhook.Answer{}, err
+	}
+	if known.Duplicate { // it costs no look-up
+		return in.answer(ctx, w, outbox.Accepted{ID: known.ID, Duplicate: true}), nil
+	}
+	w.Saved = p.enricher.Enrich(ctx, n, known.Saved, r.Snapshot, r.Room)
+	if w.Entries, err = in.entries(ctx, p, r); err != nil {
+		return webhook.Answer{}, err
+	}
+	accepted, err := in.accept(ctx, w)
+	if err != nil {
+		return webhook.Answer{}, err
+	}
+	in.wake()
+	return in.answer(ctx, w, accepted), nil
+}
+
+// recall asks what the store knows of a webhook and its alerts.
+func (in *intake) recall(ctx context.Context, w outbox.Webhook, alerts relay.Alerts) (outbox.Known, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	q := outbox.Query{Slot: w.Slot, State: w.State, Window: w.Window, Alerts: make([]relay.AlertKey, len(alerts))}
+	for i := range alerts {
+		q.Alerts[i] = alerts[i].Key()
+	}
+	known, err := in.store.Recall(ctx, q)
+	if err != nil {
+		in.metrics.dedupeErrors.Inc()
+		return outbox.Known{}, fmt.Errorf("recall: %w", err)
+	}
+	return known, nil
+}
+
+// accept makes a webhook durable, all or nothing.
+func (in *intake) accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	accepted, err := in.store.Accept(ctx, w)
+	if err != nil {
+		return outbox.Accepted{}, fmt.Errorf("accept: %w", err)
+	}
+	return accepted, nil
+}
+
+// answer tells what became of a webhook. One that no integration tells is accepted all the same, and recorded: resolved
+// alerts of a receiver that does not want them, or a receiver without integrations.
+func (in *intake) answer(ctx context.Context, w outbox.Webhook, a outbox.Accepted) webhook.Answer {
+	level, message := slog.LevelInfo, "Notification accepted"
+	switch {
+	case a.Duplicate:
+		message = "Notification is a duplicate"
+	case len(w.Entries) == 0:
+		message = "Notification accepted, but no integration is to tell it"
+		in.metrics.untold.Inc()
+	}
+	in.logger.LogAttrs(ctx, level, message, //nolint:sloglint // one of the three constants above
+		slog.String("id", a.ID), slog.String("path", w.Path), slog.String("receiver", w.Receiver),
+		slog.String("group_key", w.GroupKey), slog.String("status", w.Status), slog.Int("alerts", w.Alerts),
+		slog.Int("entries", a.Entries))
+	return webhook.Answer{ID: a.ID, Duplicate: a.Duplicate}
+}
+
+// entries cuts a notification into what it means for each destination.
+func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) ([]outbox.Entry, error) {
+	var entries []outbox.Entry
+	for _, part := range p.cut(r.Notification, r.Receiver) {
+		whole, firing := &body{Part: part}, (*body)(nil)
+		setups := p.receivers[part.Receiver]
+		for i := range setups {
+			b := whole
+			if !setups[i].SendResolved {
+				if firing == nil {
+					firing = firingOf(part)
+				}
+				b = firing
+			}
+			if b.silent {
+				continue
+			}
+			e, err := in.entry(ctx, &setups[i], b)
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// entry is what a part of a notification means for one integration.
+func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) (outbox.Entry, error) {
+	n := b.Notification
+	if err := b.encode(); err != nil {
+		return outbox.Entry{}, err
+	}
+	destination, err := destinationOf(s, n)
+	if err != nil {
+		in.metrics.destinationErrors.WithLabelValues(s.Receiver, s.Type).Inc()
+		in.logger.LogAttrs(ctx, slog.LevelError, "Cannot compute where a notification goes: its fixed part is used",
+			slog.String("id", n.ID), slog.String("integration", string(s.ID)),
+			slog.String("destination", destination.Key), slog.Any("err", err))
+	}
+	limiters := destination.Limiters
+	if len(limiters) == 0 {
+		limiters = s.Limiters
+	}
+	return outbox.Entry{
+		Lane: outbox.Lane{
+			Integration: s.ID, Destination: destination.Key, GroupKey: n.GroupKey, Receiver: n.ReceiverName(), Room: n.Room,
+		},
+		Destination:  destination,
+		Limiters:     limiters,
+		State:        b.state,
+		Notification: b.json,
+		Told:         b.told,
+	}, nil
+}
+
+// destinationOf asks the integration where a notification goes. When a template of it fails, the notification is not
+// refused: its other destinations would wait with it, and would do so for ever. It goes to what the integration returns
+// beside the error, the fixed part; what the vendor does not take there ends in the dead letters, where a person sees it.
+func destinationOf(s *relay.Setup, n *relay.Notification) (d relay.Destination, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("bug in the integration: panic of type %T", cause)
+		}
+	}()
+	return s.Destination(n)
+}
+
+// A body is a part of a notification in the form in which it is stored: made once for all integrations it goes to.
+type body struct {
+	route.Part
+
+	silent bool // it says nothing
+	json   []byte
+	state  dedupe.State
+	told   map[string]time.Time
+}
+
+// firingOf is what of a part is told where resolved alerts are not.
+func firingOf(whole route.Part) *body {
+	part, any := route.Firing(whole)
+	return &body{Part: part, silent: !any}
+}
+
+func (b *body) encode() error {
+	if b.json != nil {
+		return nil
+	}
+	n := b.Notification
+	var err error
+	if b.json, err = json.Marshal(n); err != nil {
+		return fmt.Errorf("encode notification: %w", err)
+	}
+	b.state = dedupe.StateOfAlerts(n.Alerts, n.TruncatedAlerts)
+	b.told = make(map[string]time.Time, len(n.Alerts))
+	for i := range n.Alerts {
+		if a := &n.Alerts[i]; a.Status == relay.StatusFiring {
+			b.told[a.Fingerprint] = a.StartsAt
+		}
+	}
+	return nil
+}
+
+// intakeMetrics count what happens between the way in and the store.
+type intakeMetrics struct {
+	untold, dedupeErrors prometheus.Counter
+	destinationErrors    *prometheus.CounterVec
+}
+
+func newIntakeMetrics(r prometheus.Registerer) *intakeMetrics {
+	f := promauto.With(r)
+	return &intakeMetrics{
+		untold: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_notifications_untold_total",
+			Help: "Notifications accepted that no integration is to tell.",
+		}),
+		dedupeErrors: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_dedupe_errors_total",
+			Help: "Notifications refused with 503 because the store did not say whether they are duplicates.",
+		}),
+		destinationErrors: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_destination_errors_total",
+			Help: "Notifications whose templated destination could not be computed; they went to its fixed part.",
+		}, []string{"receiver", "integration"}),
+	}
+}

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/config"
+	"github.com/alertrelay/relay/enrich"
+	"github.com/alertrelay/relay/internal/httpclient"
+	"github.com/alertrelay/relay/route"
+	"github.com/alertrelay/relay/templates"
+	"github.com/alertrelay/relay/webhook"
+)
+
+// A pipeline is what one configuration makes of the stages before the store. It never changes; a reload makes another.
+type pipeline struct {
+	intake   *intake
+	handler  http.Handler // the way in
+	config   *config.Config
+	window   time.Duration // of dedupe
+	enricher *enrich.Enricher
+	tree     *route.Tree
+	setups   []relay.Setup
+	// receivers has every receiver of the configuration, also one without integrations.
+	receivers map[string][]relay.Setup
+}
+
+var _ webhook.Intake = (*pipeline)(nil)
+
+// surroundings are what every pipeline of a process is built with.
+type surroundings struct {
+	logger      *slog.Logger
+	now         func() time.Time
+	cache       relay.Cache
+	externalURL string
+	intake      *intake
+	// webhook is what the way in is made of, but for its intake and its tokens.
+	webhook webhook.Options
+}
+
+// newPipeline builds everything that a configuration names, anew. Nothing of it runs yet.
+func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
+	set, err := templates.New(templates.Config{
+		Globs:       c.Templates,
+		Locale:      c.Global.Locale,
+		Timezone:    c.Global.Timezone,
+		ExternalURL: s.externalURL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpclient.New(c.Global.HTTPConfig, "relay")
+	if err != nil {
+		return nil, err
+	}
+	setups, warnings, err := c.Setups(relay.Env{
+		Templates:   set,
+		HTTPClient:  client,
+		Logger:      s.logger,
+		Now:         s.now,
+		Cache:       s.cache,
+		ExternalURL: s.externalURL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, fault := range slices.Concat(c.Warnings(), warnings) {
+		s.logger.Warn("The configuration can be used, but", "fault", fault)
+	}
+	p := &pipeline{
+		intake:    s.intake,
+		config:    c,
+		window:    time.Duration(c.Dedupe.Window),
+		setups:    setups,
+		receivers: make(map[string][]relay.Setup, len(c.Receivers)),
+	}
+	if p.enricher, err = enrich.New(c.Snapshots); err != nil {
+		return nil, err
+	}
+	if p.tree, err = route.New(c.Route); err != nil {
+		return nil, err
+	}
+	for _, r := range c.Receivers {
+		p.receivers[r.Name] = nil
+	}
+	for _, setup := range setups {
+		p.receivers[setup.Receiver] = append(p.receivers[setup.Receiver], setup)
+	}
+	way := s.webhook
+	way.Intake, way.Auth = p, tokens(c)
+	p.handler = webhook.New(way)
+	return p, nil
+}
+
+// Take implements webhook.Intake.
+func (p *pipeline) Take(ctx context.Context, r webhook.Request) (webhook.Answer, error) {
+	return p.intake.take(ctx, p, r)
+}
+
+// has reports whether a receiver is configured.
+func (p *pipeline) has(receiver string) bool {
+	_, ok := p.receivers[receiver]
+	return ok
+}
+
+// cut returns the parts of a notification: whole for the receiver named in the URL, else along the routing tree.
+func (p *pipeline) cut(n *relay.Notification, receiver string) []route.Part {
+	if receiver != "" {
+		return []route.Part{route.Straight(n, receiver)}
+	}
+	return p.tree.Cut(n)
+}
