@@ -2,7 +2,6 @@ package templates
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -62,22 +61,26 @@ func (s *Set) Plain(locale string, v relay.View) string {
 // Compact implements relay.Renderer. Its result is safe in a text message of every channel.
 func (s *Set) Compact(locale string, n *relay.Notification, alerts relay.Alerts, limit int) (text string, counted int) {
 	l := s.languageOf(locale)
-	lines := make([]string, len(alerts))
-	size := 0
+	var lines []string
+	size := 0 // of the lines, each with the break behind it
 	for i := range alerts {
-		lines[i] = l.alertLine(n, &alerts[i])
-		size += len(lines[i]) + len("\n")
+		line := l.alertLine(n, &alerts[i])
+		if size+len(line) > limit {
+			break
+		}
+		lines = append(lines, line)
+		size += len(line) + len("\n")
 	}
-	if size -= len("\n"); size <= limit {
+	if len(lines) == len(alerts) {
 		return strings.Join(lines, "\n"), 0
 	}
 	// Take lines away from the end until those left and the count of the others fit.
-	for shown, line := range slices.Backward(lines) {
-		size -= len(line) + len("\n")
+	for shown := len(lines); shown > 0; shown-- {
 		rest := l.more(alerts[shown:])
-		if shown > 0 && size+len("\n")+len(rest) <= limit {
-			return strings.Join(lines[:shown], "\n") + "\n" + rest, len(lines) - shown
+		if size+len(rest) <= limit {
+			return strings.Join(lines[:shown], "\n") + "\n" + rest, len(alerts) - shown
 		}
+		size -= len(lines[shown-1]) + len("\n")
 	}
 	return cutBytes(l.more(alerts), limit), len(alerts)
 }

@@ -70,6 +70,7 @@ func Run(t *testing.T, s Suite) {
 		{"rendering is pure", contract.testPure},
 		{"a message survives storage", contract.testStorage},
 		{"500 alerts take at most max_parts messages", contract.testManyAlerts},
+		{"10,000 alerts are no work for minutes", contract.testHuge},
 		{"strangers' text only shows", contract.testHostile},
 		{"a failing template is an error, and the plain form stands in", contract.testPlain},
 	}
@@ -291,6 +292,16 @@ func (c contract) testManyAlerts() {
 		require.NotEmpty(t, m.ID)
 		require.False(t, ids[m.ID], "message id used twice")
 		ids[m.ID] = true
+		s.Check(t, m)
+	}
+}
+
+func (c contract) testHuge() {
+	t, s := c.t, c.Suite
+	b := s.build(t, s.Vendor(t))
+	messages := b.render(Many(10_000))
+	require.LessOrEqual(t, len(messages), MaxParts)
+	for _, m := range messages {
 		s.Check(t, m)
 	}
 }

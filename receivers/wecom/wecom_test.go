@@ -149,7 +149,7 @@ func check(t *testing.T, m relay.Message) {
 // words are the real texts.
 func words(tb testing.TB) relay.Renderer {
 	tb.Helper()
-	set, err := templates.New(templates.Config{Timezone: "Asia/Shanghai", ExternalURL: "https://relay.example.com"})
+	set, err := templates.New(templates.Config{Timezone: "Asia/Shanghai", Timeout: time.Minute})
 	require.NoError(tb, err)
 	return set
 }
