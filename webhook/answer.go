@@ -40,7 +40,7 @@ func badRequest(cause, text string) error {
 func unavailable(cause string, err error) error {
 	return &refusal{
 		code: http.StatusServiceUnavailable, cause: cause,
-		text: "not taken (" + cause + "): send it again; the relay's log says more", err: err,
+		text: cause + ": send it again; the relay's log says why", err: err,
 	}
 }
 

@@ -23,7 +23,7 @@ type reader struct {
 
 	// recent are texts read before: labels repeat from alert to alert. They are copies, so that one label that is kept
 	// does not keep the body.
-	recent  [256]string
+	recent  [128]string
 	seed    maphash.Seed
 	scratch []byte
 }

@@ -36,7 +36,7 @@ func (in *wayIn) take(c *gin.Context, began time.Time) (answer Answer, err error
 		if r := recover(); r != nil {
 			in.Logger.LogAttrs(c, slog.LevelError, "Panic in the way of a webhook",
 				slog.Any("err", r), slog.String("stack", string(debug.Stack())))
-			err = &refusal{code: http.StatusServiceUnavailable, cause: "panic", text: "internal error, see the relay's log"}
+			err = unavailable("internal error", fmt.Errorf("panic: %v", r))
 		}
 	}()
 	receiver, err := url.PathUnescape(c.Param("receiver"))
