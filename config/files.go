@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
@@ -51,14 +52,23 @@ func (c *Config) resolveTemplates(f *fault.List) {
 				f.Item(i).Addf("%s", err)
 				continue
 			}
-			c.templateFiles = append(c.templateFiles, pattern)
+			c.addTemplates(pattern)
 			continue
 		}
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Item(i).Addf("not a valid pattern")
 		}
-		c.templateFiles = append(c.templateFiles, found...)
+		c.addTemplates(found...)
+	}
+}
+
+// addTemplates notes template files, each once.
+func (c *Config) addTemplates(names ...string) {
+	for _, name := range names {
+		if !slices.Contains(c.templateFiles, name) {
+			c.templateFiles = append(c.templateFiles, name)
+		}
 	}
 }
 

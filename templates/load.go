@@ -66,7 +66,7 @@ func readGlobs(globs []string) (files []file, warnings []error, err error) {
 			continue
 		}
 		if len(paths) == 0 {
-			warnings = append(warnings, fmt.Errorf("templates: %s: matches no file", glob))
+			warnings = append(warnings, fmt.Errorf("%s: matches no file", glob))
 		}
 		for _, path := range paths {
 			if slices.Contains(seen, path) {
