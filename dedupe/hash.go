@@ -1,10 +1,10 @@
 package dedupe
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -66,11 +66,13 @@ type fact struct {
 }
 
 func (f fact) compare(other fact) int {
-	return cmp.Or(
-		cmp.Compare(f.fingerprint, other.fingerprint),
-		cmp.Compare(f.status, other.status),
-		f.startsAt.Compare(other.startsAt), // instants, whatever their zone
-	)
+	if c := strings.Compare(f.fingerprint, other.fingerprint); c != 0 {
+		return c // nearly always: a group has each alert once
+	}
+	if c := strings.Compare(f.status, other.status); c != 0 {
+		return c
+	}
+	return f.startsAt.Compare(other.startsAt) // instants, whatever their zone
 }
 
 func (f fact) appendTo(b []byte) []byte {
