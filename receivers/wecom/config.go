@@ -73,10 +73,12 @@ type PoolRobot struct {
 
 // UnmarshalYAML reads a URL, or the keys of a robot.
 func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
-	var link secret.String
-	if unmarshal(&link) == nil {
-		r.URL = link
-		return nil
+	var form any
+	if err := unmarshal(&form); err != nil {
+		return err
+	}
+	if _, ok := form.(string); ok {
+		return unmarshal(&r.URL)
 	}
 	return unmarshal(&r.Robot)
 }

@@ -1,0 +1,57 @@
+package dingtalk_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/secret"
+	"github.com/alertrelay/relay/internal/strictyaml"
+	"github.com/alertrelay/relay/receivers/dingtalk"
+)
+
+func TestYAML(t *testing.T) {
+	t.Parallel()
+	doc, fault := strictyaml.Parse([]byte(`
+name: pool
+max_parts: 3
+urls:
+  - https://example.com/?access_token=one
+  - url: https://example.com/?access_token=two
+  - {url_file: three.url, secret_file: three.secret}
+message_type: text
+mention: {user_ids: [a01], all: true}
+http_config: {proxy_url: http://proxy:3128}
+`))
+	require.Nil(t, fault)
+	var c dingtalk.Config
+	require.Empty(t, doc.Decode(&c, nil))
+	require.Equal(t, "http://proxy:3128", c.HTTPConfig.ProxyURL.String())
+	c.HTTPConfig = nil
+	require.Equal(t, dingtalk.Config{
+		Common: relay.Common{Name: "pool", MaxParts: 3},
+		URLs: []dingtalk.PoolRobot{
+			{Robot: dingtalk.Robot{URL: secret.New("https://example.com/?access_token=one")}},
+			{Robot: dingtalk.Robot{URL: secret.New("https://example.com/?access_token=two")}},
+			{Robot: dingtalk.Robot{URLFile: "three.url", SecretFile: "three.secret"}},
+		},
+		MessageType: "text",
+		Mention:     dingtalk.Mention{UserIDs: []string{"a01"}, All: true},
+	}, c)
+}
+
+func TestYAMLIsStrict(t *testing.T) {
+	t.Parallel()
+	doc, fault := strictyaml.Parse([]byte(`
+access_token: t
+urls: [{ulr: https://example.com}, "${RELAY_TEST_UNSET}", 7, [a]]
+massage_type: text
+`))
+	require.Nil(t, fault)
+	var paths []string
+	for _, f := range doc.Decode(new(dingtalk.Config), nil) {
+		paths = append(paths, f.Path)
+	}
+	require.Equal(t, []string{"urls[0]", "urls[1]", "urls[2]", "urls[3]", ""}, paths)
+}
