@@ -171,7 +171,7 @@ func TestSetups(t *testing.T) {
 	require.NoError(t, err)
 	set, err := templates.New(templates.Config{})
 	require.NoError(t, err)
-	setups, _, err := c.Setups(relay.Env{Templates: set, HTTPClient: http.DefaultClient, Now: time.Now})
+	setups, err := c.Setups(relay.Env{Templates: set, HTTPClient: http.DefaultClient, Now: time.Now})
 	require.NoError(t, err)
 	var got []string
 	for _, s := range setups {

@@ -55,15 +55,15 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Setups makes all integrations of all receivers, in the order of the file. Warnings are worth telling, what is wrong is
-// an *Error.
-func (c *Config) Setups(env relay.Env) (setups []relay.Setup, warnings []Fault, err error) {
+// Setups makes all integrations of all receivers, in the order of the file. What is wrong with them is an *Error: Load has
+// seen most of it, but a secret's file may have changed.
+func (c *Config) Setups(env relay.Env) ([]relay.Setup, error) {
 	faults := fault.New()
-	setups = c.build(env, faults)
-	if warnings, err = c.report(nil, faults.All()); err != nil {
-		return nil, warnings, err
+	setups := c.build(env, faults)
+	if _, err := c.report(nil, faults.All()); err != nil {
+		return nil, err
 	}
-	return setups, warnings, nil
+	return setups, nil
 }
 
 // Hash tells configurations apart: the file and its templates. It fits into a float64, for a metric.

@@ -8,30 +8,24 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/alertrelay/relay/config"
+	"github.com/alertrelay/relay/internal/app"
 )
 
 const defaultConfigFile = "config.yaml"
 
 // addCheckConfig adds relay check-config, which does all that serve does before it opens store and listeners.
-func addCheckConfig(app *kingpin.Application, commands map[string]command) {
-	cmd := app.Command("check-config", "Check configuration files and say what was found in them.")
+func addCheckConfig(root *kingpin.Application, commands map[string]command) {
+	cmd := root.Command("check-config", "Check configuration files and say what was found in them.")
 	files := cmd.Arg("file", "Configuration files.").Default(defaultConfigFile).Strings()
-	webFile := cmd.Flag("web.config.file", "Check this web configuration file as well.").Default("").String()
+	webFile := cmd.Flag("web.config.file", "Check this web configuration file as well, and that it does not clash with the tokens of the configuration.").Default("").String()
 
 	commands[cmd.FullCommand()] = func(_ context.Context, stdout, stderr io.Writer) int {
 		code := exitFine
 		for _, file := range *files {
-			if err := checkConfig(file, stdout, stderr); err != nil {
+			if err := checkConfig(file, *webFile, stdout, stderr); err != nil {
 				complain(stderr, err)
-				code = exitUsage
-			}
-		}
-		if *webFile != "" {
-			if err := web.Validate(*webFile); err != nil {
-				complain(stderr, fmt.Errorf("%s: %w", *webFile, err))
 				code = exitUsage
 			}
 		}
@@ -39,9 +33,12 @@ func addCheckConfig(app *kingpin.Application, commands map[string]command) {
 	}
 }
 
-func checkConfig(file string, stdout, stderr io.Writer) error {
+func checkConfig(file, webFile string, stdout, stderr io.Writer) error {
 	cfg, err := config.Load(file)
 	if err != nil {
+		return err
+	}
+	if err := app.CheckAuth(webFile, cfg); err != nil {
 		return err
 	}
 	for _, w := range cfg.Warnings() {
@@ -61,8 +58,8 @@ func complain(stderr io.Writer, err error) {
 }
 
 // addConfigShow adds relay config show, which prints a configuration with its defaults and without its secrets.
-func addConfigShow(app *kingpin.Application, commands map[string]command) {
-	cmd := app.Command("config", "Work with the configuration.").
+func addConfigShow(root *kingpin.Application, commands map[string]command) {
+	cmd := root.Command("config", "Work with the configuration.").
 		Command("show", "Print the configuration, defaults filled in and secrets left out.")
 	file := configFileFlag(cmd)
 

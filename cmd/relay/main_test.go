@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -17,8 +23,12 @@ func TestMain(m *testing.M) {
 func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"freeport": freePort,
+			"http":     request,
+		},
 	})
 }
 
@@ -37,5 +47,49 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// freePort sets a variable to the address of a free port on loopback: freeport ADDRESS.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: freeport VARIABLE")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
+}
+
+// request sends a request, prints the answer's body, and wants a status: http GET URL 200, http POST URL 200 FILE. It
+// waits up to ten seconds for somebody to listen.
+func request(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: http METHOD URL STATUS [BODY-FILE]")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		body := ""
+		if len(args) > 3 {
+			body = ts.ReadFile(args[3])
+		}
+		req, err := http.NewRequestWithContext(ctx, args[0], args[1], strings.NewReader(body))
+		ts.Check(err)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil && ctx.Err() == nil {
+			continue // nobody listens yet
+		}
+		ts.Check(err)
+		answer, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		ts.Logf("%s\n%s", resp.Status, answer)
+		if strconv.Itoa(resp.StatusCode) != args[2] {
+			ts.Fatalf("status %d, want %s", resp.StatusCode, args[2])
+		}
+		_, err = ts.Stdout().Write(answer)
+		ts.Check(err)
+		return
 	}
 }

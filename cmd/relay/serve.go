@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -41,6 +42,10 @@ func addServe(root *kingpin.Application, commands map[string]command) {
 			complain(stderr, err)
 			return exitUsage
 		}
+		if err := errors.Join(checkExternalURL(*external), app.CheckAuth(*web.WebConfigFile, c)); err != nil {
+			complain(stderr, err)
+			return exitUsage
+		}
 		logging.Writer = stderr
 		logger := promslog.New(&logging)
 		logger.InfoContext(ctx, "Starting relay", "version", version.Info(), "build", version.BuildContext())
@@ -75,4 +80,13 @@ func addServe(root *kingpin.Application, commands map[string]command) {
 		}
 		return exitFine
 	}
+}
+
+// checkExternalURL refuses what would make broken links.
+func checkExternalURL(text string) error {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return nil
+	}
+	return errors.New("--web.external-url must start with http:// or https://")
 }

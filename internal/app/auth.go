@@ -17,8 +17,8 @@ import (
 var errTwoAuths = errors.New("the web config file asks for users or client certificates and the configuration for bearer " +
 	"tokens (webhook_auth, api_auth): a caller can show only one of them, so use either")
 
-// checkAuth validates the web config file and refuses to combine its authentication with bearer tokens.
-func checkAuth(webConfigFile string, c *config.Config) error {
+// CheckAuth validates the web config file and refuses to combine its authentication with bearer tokens.
+func CheckAuth(webConfigFile string, c *config.Config) error {
 	if webConfigFile == "" {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -57,7 +56,7 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	setups, warnings, err := c.Setups(relay.Env{
+	setups, err := c.Setups(relay.Env{
 		Templates:   set,
 		HTTPClient:  client,
 		Logger:      s.logger,
@@ -68,7 +67,7 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, fault := range slices.Concat(c.Warnings(), warnings) {
+	for _, fault := range c.Warnings() {
 		s.logger.Warn("The configuration can be used, but", "fault", fault)
 	}
 	p := &pipeline{

@@ -40,7 +40,7 @@ func (a *App) tryReload(ctx context.Context) {
 
 // use builds a configuration and puts it in the place of the one in use.
 func (a *App) use(ctx context.Context, c *config.Config) error {
-	if err := checkAuth(a.options.WebConfigFile, c); err != nil {
+	if err := CheckAuth(a.options.WebConfigFile, c); err != nil {
 		return err
 	}
 	p, err := newPipeline(c, a.surroundings)
