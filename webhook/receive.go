@@ -110,12 +110,6 @@ func (in *wayIn) hand(c *gin.Context, r Request) (Answer, error) {
 		return Answer{}, unavailable("not taken", err)
 	}
 	in.Metrics.taken(answer.Duplicate, r.Notification.Alerts)
-	if in.Logger.Enabled(ctx, slog.LevelDebug) {
-		in.Logger.LogAttrs(ctx, slog.LevelDebug, "Took a notification",
-			slog.String("id", answer.ID), slog.Bool("duplicate", answer.Duplicate), slog.String("path", r.Path),
-			slog.String("group_key", r.Notification.GroupKey), slog.String("status", r.Notification.Status),
-			slog.Int("alerts", len(r.Notification.Alerts)), slog.Duration("duration", time.Since(r.Notification.ReceivedAt)))
-	}
 	return answer, nil
 }
 
