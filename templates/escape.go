@@ -12,30 +12,56 @@ import (
 // clean makes a value from outside safe to print at all: valid UTF-8, one kind of line break, no control characters,
 // nothing that turns the direction of the text around it or is not seen.
 func clean(s string) string {
-	if isClean(s) {
+	first := uncleanAt(s)
+	if first < 0 {
 		return s
 	}
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\u0085", "\n", "\t", " ").Replace(s)
-	return strings.Map(func(r rune) rune {
+	var b strings.Builder
+	b.Grow(len(s))
+	b.WriteString(s[:first])
+	for i := first; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
-		case r == '\n':
-			return r
-		case unicode.IsControl(r), isHidden(r):
-			return -1
+		case r == '\r' && strings.HasPrefix(s[i+1:], "\n"):
+		case r == '\r', r == 0x85, r == 0x2028, r == 0x2029:
+			b.WriteByte('\n')
+		case r == '\t':
+			b.WriteByte(' ')
+		case isUnclean(r, size) && r != utf8.RuneError:
+		default:
+			b.WriteRune(r)
 		}
-		return r
-	}, s)
+		i += size
+	}
+	return b.String()
 }
 
-// isClean reports whether clean would change nothing, for text that is plain ASCII.
-func isClean(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < ' ' && c != '\n') || c >= 0x7f {
-			return false
+// uncleanAt is where the first rune stands that clean would change; -1 without any.
+func uncleanAt(s string) int {
+	for i := 0; i < len(s); {
+		if c := s[i]; c >= ' ' && c < 0x7f || c == '\n' {
+			i++
+			continue
 		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if isUnclean(r, size) {
+			return i
+		}
+		i += size
 	}
-	return true
+	return -1
+}
+
+// isUnclean reports whether clean changes a rune of so many bytes.
+func isUnclean(r rune, size int) bool {
+	switch {
+	case r == '\n':
+		return false
+	case r == utf8.RuneError && size == 1, unicode.IsControl(r), r == 0x2028, r == 0x2029:
+		return true
+	default:
+		return isHidden(r)
+	}
 }
 
 // isHidden reports whether a rune changes how others are read without being seen itself.
@@ -93,21 +119,32 @@ func plain(s string) string {
 	if !strings.ContainsAny(s, "@<") {
 		return s
 	}
-	return fullWidthTags(strings.ReplaceAll(s, "@", "＠"))
+	return replaceSigns(s, func(sign byte) string {
+		if sign == '@' {
+			return "＠"
+		}
+		return ""
+	})
 }
 
-// fullWidthTags turns a < that may begin a tag or a mention into its full-width twin, which only looks like it.
-func fullWidthTags(s string) string {
-	if !strings.ContainsRune(s, '<') {
-		return s
-	}
+// replaceSigns replaces ASCII characters by what twin returns for them; empty leaves one as it is. A < that may begin a
+// tag or a mention becomes its full-width twin, which only looks like it.
+func replaceSigns(s string, twin func(sign byte) string) string {
 	var b strings.Builder
+	b.Grow(len(s) + len(s)/8)
 	for i := range len(s) {
-		if s[i] == '<' && (i+1 == len(s) || !strings.ContainsRune(" =0123456789", rune(s[i+1]))) {
-			b.WriteString("＜")
+		c := s[i]
+		if c >= utf8.RuneSelf || c > '@' && c < '[' || c > '`' || c == ' ' {
+			b.WriteByte(c)
 			continue
 		}
-		b.WriteByte(s[i])
+		if c == '<' && (i+1 == len(s) || strings.IndexByte(" =0123456789", s[i+1]) < 0) {
+			b.WriteString("＜")
+		} else if t := twin(c); t != "" {
+			b.WriteString(t)
+		} else {
+			b.WriteByte(c)
+		}
 	}
 	return b.String()
 }
@@ -120,8 +157,16 @@ func mdDingTalk(s string) string {
 	if !strings.ContainsAny(s, "\\`*_[]#>@<\n") {
 		return s
 	}
-	s = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "@", "＠").Replace(s)
-	return eachLine(fullWidthTags(s), "\n\n", func(line string) string {
+	s = replaceSigns(s, func(sign byte) string {
+		switch sign {
+		case '@':
+			return "＠"
+		case '\\', '`', '*', '_', '[', ']':
+			return "\\" + string(rune(sign))
+		}
+		return ""
+	})
+	return eachLine(s, "\n\n", func(line string) string {
 		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, ">") {
 			return `\` + line
 		}
@@ -137,8 +182,13 @@ func mdWeCom(s string) string {
 	if !strings.ContainsAny(s, "`*[]#>@<\n") {
 		return s
 	}
-	s = strings.NewReplacer("`", "｀", "*", "＊", "[", "［", "]", "］", "@", "＠").Replace(s)
-	return eachLine(fullWidthTags(s), "\n", func(line string) string {
+	s = replaceSigns(s, func(sign byte) string {
+		if i := strings.IndexByte("`*[]@", sign); i >= 0 {
+			return []string{"｀", "＊", "［", "］", "＠"}[i]
+		}
+		return ""
+	})
+	return eachLine(s, "\n", func(line string) string {
 		switch {
 		case strings.HasPrefix(line, "#"):
 			return "＃" + line[1:]
@@ -151,6 +201,9 @@ func mdWeCom(s string) string {
 
 // eachLine applies f to each line that is not empty and puts them together again with sep.
 func eachLine(s, sep string, f func(string) string) string {
+	if !strings.ContainsRune(s, '\n') {
+		return f(strings.TrimLeft(s, " "))
+	}
 	var lines []string
 	for line := range strings.SplitSeq(s, "\n") {
 		if line = strings.TrimSpace(line); line != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io"
+	"reflect"
 	"strings"
 	texttemplate "text/template"
 	"text/template/parse"
@@ -44,13 +45,7 @@ func (c *compiled) compileText(base *texttemplate.Template, src string) error {
 		return err
 	}
 	if t, err = t.New(sourceName).Parse(src); err != nil {
-		return withColumn(err, src, func(src string) error {
-			try, err := base.Clone()
-			if err == nil {
-				_, err = try.New(sourceName).Parse(src)
-			}
-			return err
-		})
+		return withColumn(err, src, func(src string) error { return parses(base, sourceName, src) })
 	}
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
@@ -79,20 +74,15 @@ func (c *compiled) compileText(base *texttemplate.Template, src string) error {
 	return c.warm()
 }
 
-// compileHTML is compileText for HTML. Escaping happens here too, since it finds faults of its own.
-func (c *compiled) compileHTML(base *htmltemplate.Template, src string) error {
+// compileHTML is compileText for HTML. Escaping happens here too, since it finds faults of its own; plain are the same
+// templates as text.
+func (c *compiled) compileHTML(base *htmltemplate.Template, plain *texttemplate.Template, src string) error {
 	t, err := base.Clone()
 	if err != nil {
 		return err
 	}
 	if t, err = t.New(sourceName).Parse(src); err != nil {
-		return withColumn(err, src, func(src string) error {
-			try, err := base.Clone()
-			if err == nil {
-				_, err = try.New(sourceName).Parse(src)
-			}
-			return err
-		})
+		return withColumn(err, src, func(src string) error { return parses(plain, sourceName, src) })
 	}
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
@@ -122,6 +112,15 @@ func (c *compiled) compileHTML(base *htmltemplate.Template, src string) error {
 		return e, nil
 	}
 	return c.warm()
+}
+
+// parses tries a source without keeping anything of it.
+func parses(base *texttemplate.Template, name, src string) error {
+	t, err := base.Clone()
+	if err == nil {
+		_, err = t.New(name).Parse(src)
+	}
+	return err
 }
 
 // warm makes the first executor.
@@ -204,6 +203,7 @@ func (r *run) functions() map[string]any {
 		tickFunction:  r.tick,
 		enterFunction: r.enter,
 		leaveFunction: r.leave,
+		boundFunction: r.bound,
 		"include":     r.includeText,
 		"now":         func() time.Time { return r.dot.Now },
 		"since":       func(t time.Time) time.Duration { return r.dot.Now.Sub(t) },
@@ -215,6 +215,9 @@ func (r *run) functions() map[string]any {
 func (r *run) includeText(name string, dot any) (string, error) {
 	if r.include == nil {
 		return "", errors.New("include is for text templates")
+	}
+	if _, err := r.bound(reflect.ValueOf(dot)); err != nil {
+		return "", err
 	}
 	var out strings.Builder
 	err := r.include(&limitedWriter{w: &out, left: r.limit, limit: r.limit}, name, dot)
@@ -244,6 +247,36 @@ func (r *run) enter() (string, error) {
 func (r *run) leave() string {
 	r.depth--
 	return ""
+}
+
+// bound ends an execution whose values grow too large. The guard calls it with each computed value that is kept.
+func (r *run) bound(v reflect.Value) (reflect.Value, error) {
+	if left := r.limit - weight(v, r.limit); left < 0 {
+		return reflect.Value{}, fmt.Errorf("a value holds more than %d bytes", r.limit)
+	}
+	return v, nil
+}
+
+// weight is about how many bytes a value prints, counted until it is over limit. Only what templates can build counts:
+// strings, and lists and maps of anything.
+func weight(v reflect.Value, limit int) int {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	total := 1
+	switch {
+	case v.Kind() == reflect.String:
+		return v.Len()
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Interface:
+		for i := 0; i < v.Len() && total <= limit; i++ {
+			total += weight(v.Index(i), limit-total)
+		}
+	case v.Kind() == reflect.Map && v.Type().Elem().Kind() == reflect.Interface:
+		for entry := v.MapRange(); entry.Next() && total <= limit; {
+			total += 1 + weight(entry.Value(), limit-total)
+		}
+	}
+	return total
 }
 
 // A limitedWriter refuses what goes beyond its limit.

@@ -13,18 +13,27 @@ const (
 	tickFunction  = "tick"
 	enterFunction = "enter"
 	leaveFunction = "leave"
+	boundFunction = "bound"
 )
 
 // guard puts the hidden calls into a parsed template: enter at its head, leave at its end, tick at the head of each
-// loop. Without them text/template has no bound: {{range 2000000000}}{{end}} would keep a processor busy for good.
-// Guarding twice does nothing.
+// loop, bound at the end of each computation that outlives its line, since only those can grow from round to round.
+// Without them text/template has no bound: {{range 2000000000}}{{end}} would keep a processor busy for good. Guarding
+// twice does nothing.
 func guard(t *parse.Tree) {
 	if t == nil || t.Root == nil || isCall(t.Root, enterFunction) {
 		return
 	}
 	walk(t.Root, func(n parse.Node) {
-		if loop, ok := n.(*parse.RangeNode); ok {
-			loop.List.Nodes = append([]parse.Node{call(tickFunction, loop.Pos, loop.Line)}, loop.List.Nodes...)
+		switch n := n.(type) {
+		case *parse.RangeNode:
+			n.List.Nodes = append([]parse.Node{call(tickFunction, n.Pos, n.Line)}, n.List.Nodes...)
+		case *parse.ActionNode:
+			if len(n.Pipe.Decl) > 0 {
+				bound(n.Pipe)
+			}
+		case *parse.TemplateNode:
+			bound(n.Pipe)
 		}
 	})
 	nodes := append([]parse.Node{call(enterFunction, t.Root.Pos, 1)}, t.Root.Nodes...)
@@ -36,11 +45,33 @@ func call(name string, pos parse.Pos, line int) parse.Node {
 	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: line, Pipe: &parse.PipeNode{
 		NodeType: parse.NodePipe, Pos: pos, Line: line,
 		Decl: []*parse.VariableNode{{NodeType: parse.NodeVariable, Pos: pos, Ident: []string{"$_"}}},
-		Cmds: []*parse.CommandNode{{
-			NodeType: parse.NodeCommand, Pos: pos,
-			Args: []parse.Node{parse.NewIdentifier(name).SetPos(pos)},
-		}},
+		Cmds: []*parse.CommandNode{command(name, pos)},
 	}}
+}
+
+func command(name string, pos parse.Pos) *parse.CommandNode {
+	return &parse.CommandNode{
+		NodeType: parse.NodeCommand, Pos: pos, Args: []parse.Node{parse.NewIdentifier(name).SetPos(pos)},
+	}
+}
+
+// bound appends "| bound" to a pipeline that computes something; what only names a value stays as it is.
+func bound(p *parse.PipeNode) {
+	if p == nil || len(p.Cmds) == 0 {
+		return
+	}
+	switch first := p.Cmds[0].Args[0].(type) {
+	case *parse.IdentifierNode:
+		if first.Ident == tickFunction {
+			return
+		}
+	case *parse.PipeNode, *parse.ChainNode:
+	default:
+		if len(p.Cmds) == 1 {
+			return
+		}
+	}
+	p.Cmds = append(p.Cmds, command(boundFunction, p.Pos))
 }
 
 // isCall reports whether a list begins with call(name).
@@ -170,7 +201,7 @@ func withColumn(err error, src string, try func(src string) error) error {
 		}
 		if e := try(before + this[:i] + "\n" + this[i:] + after); e != nil && e.Error() == moved {
 			rest := strings.TrimLeft(this[i:], " \t|({")
-			column := len(this) - len(rest) + 1
+			column := len(this) - len(rest) // counted from 0, as text/template does in its other errors
 			return fmt.Errorf("%s:%d%s%w", text[:at[5]], column, text[at[5]:at[1]], parseError(text[at[1]:]))
 		}
 	}

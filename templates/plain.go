@@ -28,15 +28,14 @@ func (s *Set) Plain(locale string, v relay.View) string {
 			line("  %s, %s", fmt.Sprintf(w["lasts"], w.duration(i.Duration)),
 				fmt.Sprintf(w["since"], clock(l.zone, d.Now, i.StartsAt)))
 		}
-		for _, f := range []struct{ word, value string }{
-			{"room", i.Snapshot.RoomID}, {"trace", i.Snapshot.TraceID}, {"client", i.Snapshot.UserAgent},
+		for _, f := range []struct{ word, value, link string }{
+			{"room", i.Snapshot.RoomID, ""},
+			{"trace", i.Snapshot.TraceID, i.Snapshot.TraceURL},
+			{"client", i.Snapshot.UserAgent, ""},
 		} {
 			if f.value != "" {
-				line("  %s%s%s", w[f.word], w["colon"], field(f.value))
+				line("  %s", strings.TrimSpace(w[f.word]+w["colon"]+field(f.value)+" "+httpURL(f.link)))
 			}
-		}
-		if u := httpURL(i.Snapshot.TraceURL); u != "" {
-			line("  %s", u)
 		}
 	}
 	w := l.builtin

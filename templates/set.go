@@ -146,7 +146,7 @@ func (s *Set) template(key sourceKey) (relay.Template, error) {
 	var err error
 	if key.html {
 		c.limit = s.config.MaxHTML
-		err = c.compileHTML(l.html, key.src)
+		err = c.compileHTML(l.html, l.text, key.src)
 	} else {
 		err = c.compileText(l.text, key.src)
 	}
@@ -209,7 +209,7 @@ func (l *language) parse(files []file) error {
 	var faults []error
 	for _, f := range files {
 		if _, err := l.text.New(f.name).Parse(f.content); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", f.path, withColumn(err, f.content, l.parses)))
+			faults = append(faults, fmt.Errorf("%s: %w", f.path, withColumn(err, f.content, func(src string) error { return parses(l.text, f.name, src) })))
 			continue
 		}
 		if _, err := l.html.New(f.name).Parse(f.content); err != nil {
@@ -217,14 +217,4 @@ func (l *language) parse(files []file) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// parses tries a source without keeping anything of it.
-func (l *language) parses(src string) error {
-	t, err := l.text.Clone()
-	if err != nil {
-		return err
-	}
-	_, err = t.New(sourceName).Parse(src)
-	return err
 }
