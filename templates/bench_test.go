@@ -1,23 +1,35 @@
 package templates_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/prometheus/alertmanager/template"
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkRender50 renders one message of 50 alerts: compiled once as here, and cloned and parsed for each message as
-// Alertmanager's own package does.
-func BenchmarkRender50(b *testing.B) {
-	n := payload(b, "group-50-firing")
-	sources := map[string]string{
-		"title": `{{ template "slack.default.title" . }}`,
-		"text":  `{{ template "wechat.default.message" . }}`,
+// BenchmarkRender50 renders Alertmanager's default texts for a message of 50 alerts: compiled once, as here, and cloned
+// and parsed for each message, as Alertmanager's own package does. BenchmarkRender1 is the same for one alert.
+func BenchmarkRender50(b *testing.B) { benchmarkRender(b, "group-50-firing") }
+
+func BenchmarkRender1(b *testing.B) { benchmarkRender(b, "single-firing") }
+
+func benchmarkRender(b *testing.B, name string) {
+	b.Helper()
+	n := payload(b, name)
+	sources := []struct{ name, src string }{
+		{"title", `{{ template "slack.default.title" . }}`},
+		{"text", `{{ template "wechat.default.message" . }}`},
+		{"html", `{{ template "email.default.html" . }}`},
 	}
-	for name, src := range sources {
-		b.Run(name+"/compiled", func(b *testing.B) {
-			compiled, err := newSet(b).Text("", src)
+	for _, s := range sources {
+		b.Run("compiled/"+s.name, func(b *testing.B) {
+			set := newSet(b)
+			compile := set.Text
+			if s.name == "html" {
+				compile = set.HTML
+			}
+			compiled, err := compile("", s.src)
 			require.NoError(b, err)
 			v := viewOf(n)
 			b.ReportAllocs()
@@ -27,51 +39,40 @@ func BenchmarkRender50(b *testing.B) {
 				}
 			}
 		})
-		b.Run(name+"/cloneAndParse", func(b *testing.B) {
+	}
+	for _, s := range sources {
+		b.Run("cloneAndParse/"+s.name, func(b *testing.B) {
 			theirs, err := template.FromGlobs(nil)
 			require.NoError(b, err)
+			execute := theirs.ExecuteTextString
+			if s.name == "html" {
+				execute = theirs.ExecuteHTMLString
+			}
 			data := dataOf(n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := theirs.ExecuteTextString(src, data); err != nil {
+				if _, err := execute(s.src, data); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
-	html := `{{ template "email.default.html" . }}`
-	b.Run("html/compiled", func(b *testing.B) {
-		compiled, err := newSet(b).HTML("", html)
-		require.NoError(b, err)
-		v := viewOf(n)
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := compiled.Execute(v); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("html/cloneAndParse", func(b *testing.B) {
-		theirs, err := template.FromGlobs(nil)
-		require.NoError(b, err)
-		data := dataOf(n)
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := theirs.ExecuteHTMLString(html, data); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
 
-// BenchmarkDefaultTexts renders our own texts, one alert and 50.
+// BenchmarkDefaultTexts renders our own texts, for one alert and for 50.
 func BenchmarkDefaultTexts(b *testing.B) {
 	set := newSet(b)
 	for _, name := range []string{"single-firing", "group-50-firing"} {
 		v := viewOf(withSnapshot(payload(b, name)))
-		for _, block := range []string{"relay.dingtalk.text", "relay.wecom.text", "relay.slack.text", "relay.email.text"} {
-			b.Run(block+"/"+name, func(b *testing.B) {
-				compiled, err := set.Text("", `{{ template "`+block+`" . }}`)
+		for _, block := range []string{
+			"relay.dingtalk.text", "relay.wecom.text", "relay.slack.text", "relay.email.text", "relay.email.html",
+		} {
+			b.Run(name+"/"+block, func(b *testing.B) {
+				compile := set.Text
+				if strings.HasSuffix(block, ".html") {
+					compile = set.HTML
+				}
+				compiled, err := compile("", `{{ template "`+block+`" . }}`)
 				require.NoError(b, err)
 				b.ReportAllocs()
 				for b.Loop() {
@@ -81,20 +82,16 @@ func BenchmarkDefaultTexts(b *testing.B) {
 				}
 			})
 		}
-		b.Run("relay.email.html/"+name, func(b *testing.B) {
-			compiled, err := set.HTML("", `{{ template "relay.email.html" . }}`)
-			require.NoError(b, err)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := compiled.Execute(v); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("Plain/"+name, func(b *testing.B) {
+		b.Run(name+"/plain", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				set.Plain("", v)
+			}
+		})
+		b.Run(name+"/compact", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Compact("", v.Notification(), v.Notification().Alerts, 2000)
 			}
 		})
 	}

@@ -2,9 +2,7 @@ package templates
 
 import (
 	"cmp"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,101 +11,270 @@ import (
 	"github.com/alertrelay/relay"
 )
 
-// Data is the dot of every template: all that Alertmanager's templates know (Receiver, Status, Alerts, GroupLabels,
-// CommonLabels, CommonAnnotations, RouteLabels, ExternalURL, NotificationReason), under the same names, and more.
-// One execution owns it.
+// Data is the dot of every template: all that Alertmanager's templates know, under the same names, and more. One
+// execution owns it.
+//
+// Its fields stand in the struct itself, not in an embedded one: reflection finds them several times faster.
 type Data struct {
-	// Notification has Alertmanager's fields, GroupKey and TruncatedAlerts, and the methods Silence, SilenceAlert,
-	// Runbook and ReceiverName.
-	*relay.Notification
-
+	Receiver string `json:"receiver"`
+	Status   string `json:"status"`
 	// Alerts are the alerts that this message shows: all of the notification, or those of one part.
-	Alerts relay.Alerts `json:"alerts"`
-	// Part counts from 1 to Parts; both are zero when the notification fits into one message.
-	Part, Parts int
-	// Omitted are alerts that this message only counts.
-	Omitted relay.Alerts
-	// Merged counts the earlier notifications that this one stands for, Since is when the oldest of them came.
-	Merged int
-	Since  time.Time
-	// Mentions are the people to mention, as the channel writes them.
-	Mentions []string
-	// Now is the time of rendering.
-	Now time.Time
-	// RelayURL is where people reach the relay; empty when not configured.
-	RelayURL string
+	Alerts Alerts `json:"alerts"`
 
-	shared *shared
-	items  []*Item
+	NotificationReason string `json:"notification_reason"`
+
+	GroupLabels       template.KV `json:"groupLabels"`
+	CommonLabels      template.KV `json:"commonLabels"`
+	CommonAnnotations template.KV `json:"commonAnnotations"`
+	RouteLabels       template.KV `json:"routeLabels"`
+
+	ExternalURL string `json:"externalURL"`
+
+	// What follows is not in Alertmanager's data.
+
+	GroupKey        string `json:"groupKey"`
+	TruncatedAlerts uint64 `json:"truncatedAlerts"`
+	// ID is the notification's, Room its routing room; empty when it is not bound to one.
+	ID   string `json:"relayID,omitempty"`
+	Room string `json:"relayRoom,omitempty"`
+	// Part counts from 1 to Parts; both are zero when the notification fits into one message.
+	Part  int `json:"-"`
+	Parts int `json:"-"`
+	// Merged counts the earlier notifications that this one stands for, Since is when the oldest of them came.
+	Merged int       `json:"-"`
+	Since  time.Time `json:"-"`
+	// Mentions are the people to mention, as the channel writes them.
+	Mentions []string `json:"-"`
+	// Now is the time of rendering.
+	Now time.Time `json:"-"`
+	// RelayURL is where people reach the relay; empty when not configured.
+	RelayURL string `json:"-"`
+
+	notification *relay.Notification
+	shown        relay.Alerts // what Alerts are made of
+	omitted      relay.Alerts
+	common       *common
+	items        []*Item
 }
 
-// shared is what all alerts of a notification agree on and the default texts therefore say once.
-type shared struct {
+// Alerts is a list of alerts, in Alertmanager's order.
+type Alerts []Alert
+
+// An Alert is one alert of a Data: Alertmanager's, with the context of the request behind it.
+type Alert struct {
+	Status       string      `json:"status"`
+	Labels       template.KV `json:"labels"`
+	Annotations  template.KV `json:"annotations"`
+	StartsAt     time.Time   `json:"startsAt"`
+	EndsAt       time.Time   `json:"endsAt"`
+	GeneratorURL string      `json:"generatorURL"`
+	Fingerprint  string      `json:"fingerprint"`
+
+	// Snapshot is the context of the request that suffered; zero when nothing is known.
+	Snapshot relay.Snapshot `json:"relaySnapshot,omitzero"`
+	// Room is the routing room.
+	Room string `json:"relayRoom,omitempty"`
+	// Change is new, still or resolved, against what this destination was last told; empty when nobody knows.
+	Change string `json:"-"`
+	// Duration is how long the alert has been firing, or fired until it was resolved. Never negative.
+	Duration time.Duration `json:"-"`
+	// Severity is the label severity, else level; empty when the alert has neither.
+	Severity string `json:"-"`
+	// Runbook is the annotation runbook_url, else runbook; empty when the alert has neither.
+	Runbook string `json:"-"`
+}
+
+// Firing returns the alerts that fire, in order.
+func (as Alerts) Firing() Alerts { return as.with(relay.StatusFiring) }
+
+// Resolved returns the alerts that are resolved, in order.
+func (as Alerts) Resolved() Alerts { return as.with(relay.StatusResolved) }
+
+// with returns the part of as in one status: as itself when all of it is.
+func (as Alerts) with(status string) Alerts {
+	n := 0
+	for i := range as {
+		if as[i].Status == status {
+			n++
+		}
+	}
+	if n == len(as) {
+		return as
+	}
+	out := make(Alerts, 0, n)
+	for i := range as {
+		if as[i].Status == status {
+			out = append(out, as[i])
+		}
+	}
+	return out
+}
+
+// newData makes the dot for a view.
+func newData(v relay.View, relayURL string) *Data {
+	t := v.Delivery.Tellings[v.Telling]
+	n := t.Notification
+	shown := v.Alerts
+	if shown == nil {
+		shown = n.Alerts
+	}
+	return &Data{
+		Receiver:           n.Receiver,
+		Status:             n.Status,
+		Alerts:             alertsAt(shown, v.Delivery.Now),
+		NotificationReason: n.NotificationReason,
+		GroupLabels:        n.GroupLabels,
+		CommonLabels:       n.CommonLabels,
+		CommonAnnotations:  n.CommonAnnotations,
+		RouteLabels:        n.RouteLabels,
+		ExternalURL:        n.ExternalURL,
+		GroupKey:           n.GroupKey,
+		TruncatedAlerts:    n.TruncatedAlerts,
+		ID:                 n.ID,
+		Room:               n.Room,
+		Part:               v.Part,
+		Parts:              v.Parts,
+		Merged:             t.Merged,
+		Since:              t.Since,
+		Mentions:           v.Mentions,
+		Now:                v.Delivery.Now,
+		RelayURL:           relayURL,
+		notification:       n,
+		shown:              shown,
+		omitted:            v.Omitted,
+	}
+}
+
+// alertsAt are alerts as templates see them at a time.
+func alertsAt(alerts relay.Alerts, now time.Time) Alerts {
+	out := make(Alerts, len(alerts))
+	for i := range alerts {
+		a := &alerts[i]
+		out[i] = Alert{
+			Status:       a.Status,
+			Labels:       a.Labels,
+			Annotations:  a.Annotations,
+			StartsAt:     a.StartsAt,
+			EndsAt:       a.EndsAt,
+			GeneratorURL: a.GeneratorURL,
+			Fingerprint:  a.Fingerprint,
+			Snapshot:     a.Snapshot,
+			Room:         a.Room,
+			Change:       string(a.Change),
+			Duration:     durationAt(a, now),
+			Severity:     a.Severity(),
+			Runbook:      a.Runbook(),
+		}
+	}
+	return out
+}
+
+// durationAt is the alert's duration as it was set when the delivery was put together, else as of now.
+func durationAt(a *relay.Alert, now time.Time) time.Duration {
+	if a.Duration != 0 {
+		return a.Duration
+	}
+	if a.Status == relay.StatusResolved && !a.EndsAt.IsZero() {
+		now = a.EndsAt
+	}
+	return max(0, now.Sub(a.StartsAt))
+}
+
+// ReceiverName is the receiver's name as configured in Alertmanager; Receiver is the quoted regular expression that
+// Alertmanager sends.
+func (d *Data) ReceiverName() string { return d.notification.ReceiverName() }
+
+// Runbook is the runbook link all alerts have in common; empty when they have none.
+func (d *Data) Runbook() string { return d.notification.Runbook() }
+
+// Silence links to Alertmanager's page for a new silence over the labels of the group.
+func (d *Data) Silence() string { return d.notification.Silence() }
+
+// SilenceAlert links to Alertmanager's page for a new silence over one alert's labels.
+func (d *Data) SilenceAlert(a Alert) string {
+	return d.notification.SilenceAlert(relay.Alert{Alert: template.Alert{Labels: a.Labels}})
+}
+
+// IsReminder reports whether nothing is new: Alertmanager's repeat_interval has passed (0.32 and later say so).
+func (d *Data) IsReminder() bool { return d.NotificationReason == relay.ReasonRepeat }
+
+// FiringCount is how many alerts of the whole notification fire.
+func (d *Data) FiringCount() int { return d.agreed().firing }
+
+// ResolvedCount is how many alerts of the whole notification are resolved.
+func (d *Data) ResolvedCount() int { return d.agreed().resolved }
+
+// Severity is the worst severity of the alerts that fire, or of all when none fires; empty when none has one.
+func (d *Data) Severity() string { return d.agreed().severity }
+
+// Name is what the notification is about: the alert name all alerts share, else up to three of them.
+func (d *Data) Name() string { return d.agreed().name }
+
+// Place is where it happens: the values of the group's labels, without the alert's name and severity.
+func (d *Data) Place() string {
+	var values []string
+	for _, p := range d.GroupLabels.SortedPairs() {
+		if !isHeadline(p.Name) && len(values) < maxPlace {
+			values = append(values, p.Value)
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+// maxPlace bounds the group label values in a title.
+const maxPlace = 4
+
+// Where are the labels that all alerts share and that stand nowhere else in the default texts.
+func (d *Data) Where() template.Pairs { return telling(d.CommonLabels, nil, &d.agreed().snapshot) }
+
+// Snapshot is the context that all alerts of the notification agree on, field by field.
+func (d *Data) Snapshot() relay.Snapshot { return d.agreed().snapshot }
+
+// Summary is the summary that all alerts share; empty when they differ, or there is only one.
+func (d *Data) Summary() string { return d.agreed().summary }
+
+// Description is the description that all alerts share; empty when they differ, or there is only one.
+func (d *Data) Description() string { return d.agreed().description }
+
+// Source is the link to the expression behind all alerts; empty when they differ.
+func (d *Data) Source() string { return d.agreed().source }
+
+// Omitted are the alerts that this message only counts.
+func (d *Data) Omitted() Alerts { return alertsAt(d.omitted, d.Now) }
+
+// OmittedCount is how many alerts this message only counts.
+func (d *Data) OmittedCount() int { return len(d.omitted) }
+
+// OmittedCounts says how many of them there are by alert name and severity, the most frequent first.
+func (d *Data) OmittedCounts() string { return tallyOf(d.omitted).String() }
+
+// common is what all alerts of a notification agree on and the default texts therefore say once.
+type common struct {
 	name, severity, summary, description, source string
 	snapshot                                     relay.Snapshot
 	firing, resolved                             int
 }
 
-func newData(v relay.View, relayURL string) *Data {
-	t := v.Delivery.Tellings[v.Telling]
-	d := &Data{
-		Notification: t.Notification,
-		Alerts:       v.Alerts,
-		Part:         v.Part,
-		Parts:        v.Parts,
-		Omitted:      v.Omitted,
-		Merged:       t.Merged,
-		Since:        t.Since,
-		Mentions:     v.Mentions,
-		Now:          v.Delivery.Now,
-		RelayURL:     relayURL,
-	}
-	if d.Alerts == nil {
-		d.Alerts = t.Notification.Alerts
-	}
-	d.Alerts = withDuration(d.Alerts, d.Now)
-	return d
-}
-
-// withDuration fills in the durations that nobody has set, in a copy.
-func withDuration(alerts relay.Alerts, now time.Time) relay.Alerts {
-	unset := func(a relay.Alert) bool { return a.Duration == 0 }
-	if !slices.ContainsFunc(alerts, unset) {
-		return alerts
-	}
-	alerts = slices.Clone(alerts)
-	for i := range alerts {
-		if a := &alerts[i]; unset(*a) {
-			end := now
-			if a.Status == relay.StatusResolved && !a.EndsAt.IsZero() {
-				end = a.EndsAt
-			}
-			a.Duration = max(0, end.Sub(a.StartsAt))
-		}
-	}
-	return alerts
-}
-
 // agreed looks once for what all alerts agree on.
-func (d *Data) agreed() *shared {
-	if d.shared != nil {
-		return d.shared
+func (d *Data) agreed() *common {
+	if d.common != nil {
+		return d.common
 	}
-	n := d.Notification
-	d.shared = &shared{name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot()}
+	n := d.notification
+	d.common = &common{name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot()}
 	for i := range n.Alerts {
 		if n.Alerts[i].Status == relay.StatusResolved {
-			d.shared.resolved++
+			d.common.resolved++
 		} else {
-			d.shared.firing++
+			d.common.firing++
 		}
 	}
-	d.shared.source = same(n.Alerts, func(a *relay.Alert) string { return a.GeneratorURL })
+	d.common.source = same(n.Alerts, func(a *relay.Alert) string { return a.GeneratorURL })
 	if len(n.Alerts) > 1 {
-		d.shared.summary = same(n.Alerts, func(a *relay.Alert) string { return summary(a.Annotations) })
-		d.shared.description = same(n.Alerts, func(a *relay.Alert) string { return description(a.Annotations) })
+		d.common.summary = same(n.Alerts, func(a *relay.Alert) string { return summary(a.Annotations) })
+		d.common.description = same(n.Alerts, func(a *relay.Alert) string { return description(a.Annotations) })
 	}
-	return d.shared
+	return d.common
 }
 
 // same is what read finds in every alert; empty when they differ.
@@ -157,161 +324,12 @@ func nameOf(n *relay.Notification) string {
 // maxNames bounds the alert names in a title.
 const maxNames = 3
 
-// FiringCount is how many alerts of the whole notification fire.
-func (d *Data) FiringCount() int { return d.agreed().firing }
-
-// ResolvedCount is how many alerts of the whole notification are resolved.
-func (d *Data) ResolvedCount() int { return d.agreed().resolved }
-
-// Severity is the worst severity of the alerts that fire, or of all when none fires; empty when none has one.
-func (d *Data) Severity() string { return d.agreed().severity }
-
-// Name is what the notification is about: the alert name all alerts share, else up to three of them.
-func (d *Data) Name() string { return d.agreed().name }
-
-// IsReminder reports whether nothing is new: Alertmanager's repeat_interval has passed (0.32 and later say so).
-func (d *Data) IsReminder() bool { return d.NotificationReason == relay.ReasonRepeat }
-
-// Place is where it happens: the values of the group's labels, without the alert's name and severity.
-func (d *Data) Place() string {
-	var values []string
-	for _, p := range d.GroupLabels.SortedPairs() {
-		if !isHeadline(p.Name) && len(values) < maxPlace {
-			values = append(values, p.Value)
-		}
-	}
-	return strings.Join(values, " ")
-}
-
-// maxPlace bounds the group label values in a title.
-const maxPlace = 4
-
-// Where are the labels that all alerts share and that stand nowhere else in the default texts.
-func (d *Data) Where() template.Pairs {
-	return telling(d.CommonLabels, nil, d.Snapshot())
-}
-
-// Snapshot is the context that all alerts of the notification agree on, field by field.
-func (d *Data) Snapshot() relay.Snapshot { return d.agreed().snapshot }
-
-// Summary is the summary that all alerts share; empty when they differ, or there is only one.
-func (d *Data) Summary() string { return d.agreed().summary }
-
-// Description is the description that all alerts share; empty when they differ, or there is only one.
-func (d *Data) Description() string { return d.agreed().description }
-
-// Source is the link to the expression behind all alerts; empty when they differ.
-func (d *Data) Source() string { return d.agreed().source }
-
-// OmittedCounts says what Omitted holds: how many by alert name and severity, the most first.
-func (d *Data) OmittedCounts() string { return countsOf(d.Omitted) }
-
-// Items are the alerts that this message shows, each with what tells it from the others: those that fire first.
-func (d *Data) Items() []*Item {
-	if d.items == nil {
-		for _, status := range []string{relay.StatusFiring, relay.StatusResolved} {
-			for i := range d.Alerts {
-				if a := &d.Alerts[i]; a.Status == status {
-					d.items = append(d.items, &Item{Alert: a, Group: d})
-				}
-			}
-		}
-	}
-	return d.items
-}
-
-// FiringItems are the Items that fire.
-func (d *Data) FiringItems() []*Item { return d.itemsWith(relay.StatusFiring) }
-
-// ResolvedItems are the Items that are resolved.
-func (d *Data) ResolvedItems() []*Item { return d.itemsWith(relay.StatusResolved) }
-
-func (d *Data) itemsWith(status string) []*Item {
-	var items []*Item
-	for _, i := range d.Items() {
-		if i.Status == status {
-			items = append(items, i)
-		}
-	}
-	return items
-}
-
-// An Item is one alert as the default texts show it. It has all of the alert; its own methods leave out what the
-// message says once for all alerts.
-type Item struct {
-	*relay.Alert
-
-	// Group is the dot of the whole template.
-	Group *Data
-}
-
-// Name is the alert's name; empty when it stands in the title.
-func (i *Item) Name() string {
-	if name := i.Labels["alertname"]; name != i.Group.Name() {
-		return name
-	}
-	return ""
-}
-
-// Where are the labels that tell this alert from the others.
-func (i *Item) Where() template.Pairs {
-	return telling(i.Labels, i.Group.CommonLabels, i.Snapshot)
-}
-
-// Own is the part of the alert's snapshot that not all alerts agree on.
-func (i *Item) Own() relay.Snapshot {
-	own, common := i.Snapshot, i.Group.Snapshot()
-	if own.TraceID == common.TraceID {
-		own.TraceID, own.TraceURL = "", ""
-	}
-	if own.RoomID == common.RoomID {
-		own.RoomID = ""
-	}
-	if own.UserAgent == common.UserAgent {
-		own.UserAgent = ""
-	}
-	own.Extra = maps.Clone(own.Extra)
-	maps.DeleteFunc(own.Extra, func(name, value string) bool { return common.Extra[name] == value })
-	return own
-}
-
-// Summary is the annotation summary, else description or message; empty when the message says it for all.
-func (i *Item) Summary() string {
-	if s := summary(i.Annotations); s != i.Group.Summary() {
-		return s
-	}
-	return ""
-}
-
-// Description is the annotation description, else message; empty when it says no more than the summary, or the message
-// says it for all.
-func (i *Item) Description() string {
-	if s := description(i.Annotations); s != i.Group.Description() {
-		return s
-	}
-	return ""
-}
-
-// Runbook is the alert's runbook link; empty when all alerts share it.
-func (i *Item) Runbook() string {
-	if u := i.Alert.Runbook(); u != i.Group.Runbook() {
-		return u
-	}
-	return ""
-}
-
-// Source is the link to the alert's expression; empty when all alerts share it.
-func (i *Item) Source() string {
-	if i.Group.Source() != "" {
-		return ""
-	}
-	return i.GeneratorURL
-}
-
+// summary is the annotation summary, else description, else message.
 func summary(annotations template.KV) string {
 	return cmp.Or(annotations["summary"], annotations["description"], annotations["message"])
 }
 
+// description is the annotation description, else message, when it says more than the summary.
 func description(annotations template.KV) string {
 	if s := cmp.Or(annotations["description"], annotations["message"]); s != summary(annotations) {
 		return s
@@ -321,15 +339,16 @@ func description(annotations template.KV) string {
 
 // telling are the labels worth a reader's attention: not those in common, not what stands in the headline, not what the
 // snapshot says.
-func telling(labels, common template.KV, s relay.Snapshot) template.Pairs {
+func telling(labels, common template.KV, s *relay.Snapshot) template.Pairs {
 	var pairs template.Pairs
-	for _, p := range labels.SortedPairs() {
-		value, shared := common[p.Name]
-		known := p.Value == s.TraceID || p.Value == s.RoomID || p.Value == s.UserAgent
-		if !isHeadline(p.Name) && !known && p.Value != "" && (!shared || value != p.Value) {
-			pairs = append(pairs, p)
+	for name, value := range labels {
+		shared, ok := common[name]
+		known := value == s.TraceID || value == s.RoomID || value == s.UserAgent
+		if !isHeadline(name) && !known && value != "" && (!ok || shared != value) {
+			pairs = append(pairs, template.Pair{Name: name, Value: value})
 		}
 	}
+	slices.SortFunc(pairs, func(a, b template.Pair) int { return cmp.Compare(a.Name, b.Name) })
 	return pairs
 }
 
@@ -337,33 +356,3 @@ func telling(labels, common template.KV, s relay.Snapshot) template.Pairs {
 func isHeadline(label string) bool {
 	return label == "alertname" || label == "severity" || label == "level"
 }
-
-// countsOf counts alerts by name and severity, the most first: "HighErrors/critical 30, DiskFull/warning 7".
-func countsOf(alerts relay.Alerts) string {
-	counts := map[string]int{}
-	for i := range alerts {
-		a := &alerts[i]
-		counts[strings.TrimSuffix(short(a.Labels["alertname"])+"/"+short(a.Severity()), "/")]++
-	}
-	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
-	var b strings.Builder
-	for i, kind := range kinds {
-		if i == maxKinds {
-			b.WriteString(", …")
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(kind + " " + strconv.Itoa(counts[kind]))
-	}
-	return b.String()
-}
-
-// maxKinds bounds the kinds of alerts that countsOf names.
-const maxKinds = 8
-
-// short bounds a value in a count.
-func short(s string) string { return cut(60, oneLine(s)) }

@@ -103,6 +103,9 @@ func cut(n int, s string) string {
 	return firstRunes(s, keep) + "… (+" + strconv.Itoa(length-keep) + ")"
 }
 
+// short is s on one line of at most n characters.
+func short(n int, s string) string { return cut(n, oneLine(s)) }
+
 func firstRunes(s string, n int) string {
 	for i := range s {
 		if n == 0 {

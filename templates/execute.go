@@ -50,17 +50,11 @@ func (c *compiled) compileText(base *texttemplate.Template, src string) error {
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
 	}
-	if err := missingTemplate(t.Tree, func(name string) *parse.Tree {
-		if called := t.Lookup(name); called != nil {
-			return called.Tree
-		}
-		return nil
-	}); err != nil {
+	all := treesOf(t.Templates())
+	if err := missingTemplate(t.Tree, all); err != nil {
 		return err
 	}
-	for _, defined := range t.Templates() {
-		guard(defined.Tree)
-	}
+	guard(all)
 	c.make = func() (*executor, error) {
 		own, err := t.Clone()
 		if err != nil {
@@ -87,17 +81,11 @@ func (c *compiled) compileHTML(base *htmltemplate.Template, plain *texttemplate.
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
 	}
-	if err := missingTemplate(t.Tree, func(name string) *parse.Tree {
-		if called := t.Lookup(name); called != nil {
-			return called.Tree
-		}
-		return nil
-	}); err != nil {
+	all := htmlTreesOf(t.Templates())
+	if err := missingTemplate(t.Tree, all); err != nil {
 		return err
 	}
-	for _, defined := range t.Templates() {
-		guard(defined.Tree)
-	}
+	guard(all)
 	c.make = func() (*executor, error) {
 		own, err := t.Clone()
 		if err != nil {
@@ -105,13 +93,34 @@ func (c *compiled) compileHTML(base *htmltemplate.Template, plain *texttemplate.
 		}
 		e := &executor{run: new(run)}
 		e.execute = own.Funcs(e.run.functions()).Execute
-		// The first execution escapes; a run that has not begun ends at its first step.
-		if err := e.execute(io.Discard, nil); !errors.Is(err, errNotBegun) {
+		// The first execution escapes; it ends at the first byte.
+		if err := e.execute(noOutput{}, nil); !errors.Is(err, errNoOutput) {
 			return nil, err
 		}
 		return e, nil
 	}
 	return c.warm()
+}
+
+// treesOf are the parsed templates by name.
+func treesOf(templates []*texttemplate.Template) map[string]*parse.Tree {
+	trees := map[string]*parse.Tree{}
+	for _, t := range templates {
+		if t.Tree != nil && t.Root != nil {
+			trees[t.Name()] = t.Tree
+		}
+	}
+	return trees
+}
+
+func htmlTreesOf(templates []*htmltemplate.Template) map[string]*parse.Tree {
+	trees := map[string]*parse.Tree{}
+	for _, t := range templates {
+		if t.Tree != nil && t.Tree.Root != nil {
+			trees[t.Name()] = t.Tree
+		}
+	}
+	return trees
 }
 
 // parses tries a source without keeping anything of it.
@@ -147,7 +156,7 @@ func (c *compiled) Execute(v relay.View) (string, error) {
 	dot := newData(v, c.config.ExternalURL)
 	e.run.begin(dot, c.config.Timeout, c.limit)
 	e.out.Reset()
-	if err := e.execute(&limitedWriter{w: &e.out, left: c.limit, limit: c.limit}, dot); err != nil {
+	if err := e.execute(e.run.output(&e.out), dot); err != nil {
 		return "", err
 	}
 	return e.out.String(), nil
@@ -188,8 +197,6 @@ type run struct {
 	depth    int
 }
 
-var errNotBegun = errors.New("the execution has not begun")
-
 func (r *run) begin(dot *Data, timeout time.Duration, limit int) {
 	*r = run{include: r.include, limit: limit, dot: dot, deadline: time.Now().Add(timeout), timeout: timeout}
 }
@@ -200,7 +207,6 @@ func (r *run) end() { *r = run{include: r.include} }
 // routeLabels never executes a value, because here values come from the request.
 func (r *run) functions() map[string]any {
 	return map[string]any{
-		tickFunction:  r.tick,
 		enterFunction: r.enter,
 		leaveFunction: r.leave,
 		boundFunction: r.bound,
@@ -219,31 +225,35 @@ func (r *run) includeText(name string, dot any) (string, error) {
 	if _, err := r.bound(reflect.ValueOf(dot)); err != nil {
 		return "", err
 	}
+	if _, err := r.enter(); err != nil {
+		return "", err
+	}
+	defer r.leave()
 	var out strings.Builder
-	err := r.include(&limitedWriter{w: &out, left: r.limit, limit: r.limit}, name, dot)
+	err := r.include(r.output(&out), name, dot)
 	return out.String(), err
 }
 
-// tick ends an execution that takes too long. The guard calls it at each round of a loop.
-func (r *run) tick() (string, error) {
-	if r.dot == nil {
-		return "", errNotBegun
-	}
+// output is w within the bounds of the run.
+func (r *run) output(w io.Writer) io.Writer { return &output{w: w, run: r, left: r.limit} }
+
+// tick ends an execution that takes too long.
+func (r *run) tick() error {
 	if time.Now().After(r.deadline) {
-		return "", fmt.Errorf("rendering takes longer than %s", r.timeout)
+		return fmt.Errorf("template: %s: rendering takes longer than %s", sourceName, r.timeout)
 	}
-	return "", nil
+	return nil
 }
 
-// enter ends an execution that goes too deep. The guard calls it at the head of each template.
+// enter ends an execution that goes too deep. The guard calls it at the head of each template that may call itself.
 func (r *run) enter() (string, error) {
 	if r.depth++; r.depth > maxDepth {
 		return "", fmt.Errorf("templates call each other more than %d deep", maxDepth)
 	}
-	return r.tick()
+	return "", r.tick()
 }
 
-// leave takes back an enter. The guard calls it at the end of each template.
+// leave takes back an enter. The guard calls it at the end of the same templates.
 func (r *run) leave() string {
 	r.depth--
 	return ""
@@ -279,15 +289,32 @@ func weight(v reflect.Value, limit int) int {
 	return total
 }
 
-// A limitedWriter refuses what goes beyond its limit.
-type limitedWriter struct {
-	w           io.Writer
-	left, limit int
+// noOutput refuses everything.
+type noOutput struct{}
+
+func (noOutput) Write([]byte) (int, error) { return 0, errNoOutput }
+
+var errNoOutput = errors.New("no output")
+
+// An output takes what an execution writes, in bounds: it refuses what goes beyond the limit or comes too late.
+type output struct {
+	w      io.Writer
+	run    *run
+	left   int // bytes
+	writes int
 }
 
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	if l.left -= len(p); l.left < 0 {
-		return 0, fmt.Errorf("the result is longer than %d bytes", l.limit)
+// writesPerLook is how many writes go by before the output looks at the clock.
+const writesPerLook = 64
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.writes++; o.writes%writesPerLook == 0 {
+		if err := o.run.tick(); err != nil {
+			return 0, err
+		}
 	}
-	return l.w.Write(p)
+	if o.left -= len(p); o.left < 0 {
+		return 0, fmt.Errorf("template: %s: the result is longer than %d bytes", sourceName, o.run.limit)
+	}
+	return o.w.Write(p)
 }

@@ -31,6 +31,7 @@ func (l *language) functions() map[string]any {
 		"clean":   clean,
 		"oneLine": oneLine,
 		"cut":     cut,
+		"short":   short,
 		"httpURL": httpURL,
 
 		"plain":        plain,

@@ -3,6 +3,7 @@ package templates
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template/parse"
@@ -10,40 +11,90 @@ import (
 
 // The hidden functions that bound an execution. See run.
 const (
-	tickFunction  = "tick"
 	enterFunction = "enter"
 	leaveFunction = "leave"
 	boundFunction = "bound"
 )
 
-// guard puts the hidden calls into a parsed template: enter at its head, leave at its end, tick at the head of each
-// loop, bound at the end of each computation that outlives its line, since only those can grow from round to round.
-// Without them text/template has no bound: {{range 2000000000}}{{end}} would keep a processor busy for good. Guarding
-// twice does nothing.
-func guard(t *parse.Tree) {
-	if t == nil || t.Root == nil || isCall(t.Root, enterFunction) {
-		return
+// guard bounds parsed templates. Without it text/template has no bound: {{range 2000000000}}{{end}} would keep a
+// processor busy for good. At the head of each loop it puts an empty text: writing it calls the output, which looks at
+// the clock. Around each template that may call itself it puts enter and leave. To each computation that outlives its
+// line it appends bound, since only those can grow from round to round.
+//
+// Templates that are guarded stay as they are, so that copies may share them.
+func guard(trees map[string]*parse.Tree) {
+	var fresh []*parse.Tree
+	for _, t := range trees {
+		if !isTick(t.Root) {
+			fresh = append(fresh, t)
+		}
 	}
-	walk(t.Root, func(n parse.Node) {
-		switch n := n.(type) {
-		case *parse.RangeNode:
-			n.List.Nodes = append([]parse.Node{call(tickFunction, n.Pos, n.Line)}, n.List.Nodes...)
-		case *parse.ActionNode:
-			if len(n.Pipe.Decl) > 0 {
+	for _, t := range fresh {
+		recursive := callsItself(t, trees)
+		walk(t.Root, func(n parse.Node) {
+			switch n := n.(type) {
+			case *parse.RangeNode:
+				n.List.Nodes = slices.Insert(n.List.Nodes, 0, tick(n.Pos))
+			case *parse.ActionNode:
+				if len(n.Pipe.Decl) > 0 {
+					bound(n.Pipe)
+				}
+			case *parse.TemplateNode:
 				bound(n.Pipe)
 			}
-		case *parse.TemplateNode:
-			bound(n.Pipe)
+		})
+		if recursive {
+			t.Root.Nodes = append([]parse.Node{call(enterFunction, t.Root.Pos)}, t.Root.Nodes...)
+			t.Root.Nodes = append(t.Root.Nodes, call(leaveFunction, t.Root.Pos))
 		}
+		t.Root.Nodes = slices.Insert(t.Root.Nodes, 0, tick(t.Root.Pos))
+	}
+}
+
+// tick is an empty text. The parser makes none.
+func tick(pos parse.Pos) parse.Node { return &parse.TextNode{NodeType: parse.NodeText, Pos: pos} }
+
+// isTick reports whether a list begins with a tick.
+func isTick(list *parse.ListNode) bool {
+	if len(list.Nodes) == 0 {
+		return false
+	}
+	text, ok := list.Nodes[0].(*parse.TextNode)
+	return ok && len(text.Text) == 0
+}
+
+// callsItself reports whether calls from t lead back to it.
+func callsItself(t *parse.Tree, trees map[string]*parse.Tree) bool {
+	found := false
+	eachCall(t, trees, func(_ *parse.Tree, call *parse.TemplateNode) {
+		found = found || trees[call.Name] == t
 	})
-	nodes := append([]parse.Node{call(enterFunction, t.Root.Pos, 1)}, t.Root.Nodes...)
-	t.Root.Nodes = append(nodes, call(leaveFunction, t.Root.Pos, 1))
+	return found
+}
+
+// eachCall visits the calls in t and in all templates that t calls, each once.
+func eachCall(t *parse.Tree, trees map[string]*parse.Tree, visit func(in *parse.Tree, call *parse.TemplateNode)) {
+	seen := map[*parse.Tree]bool{}
+	var follow func(t *parse.Tree)
+	follow = func(t *parse.Tree) {
+		if t == nil || seen[t] {
+			return
+		}
+		seen[t] = true
+		walk(t.Root, func(n parse.Node) {
+			if call, ok := n.(*parse.TemplateNode); ok {
+				visit(t, call)
+				follow(trees[call.Name])
+			}
+		})
+	}
+	follow(t)
 }
 
 // call is {{ $_ := name }}: an assignment, because html/template leaves that alone.
-func call(name string, pos parse.Pos, line int) parse.Node {
-	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: line, Pipe: &parse.PipeNode{
-		NodeType: parse.NodePipe, Pos: pos, Line: line,
+func call(name string, pos parse.Pos) parse.Node {
+	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: 1, Pipe: &parse.PipeNode{
+		NodeType: parse.NodePipe, Pos: pos, Line: 1,
 		Decl: []*parse.VariableNode{{NodeType: parse.NodeVariable, Pos: pos, Ident: []string{"$_"}}},
 		Cmds: []*parse.CommandNode{command(name, pos)},
 	}}
@@ -60,31 +111,14 @@ func bound(p *parse.PipeNode) {
 	if p == nil || len(p.Cmds) == 0 {
 		return
 	}
-	switch first := p.Cmds[0].Args[0].(type) {
-	case *parse.IdentifierNode:
-		if first.Ident == tickFunction {
-			return
-		}
-	case *parse.PipeNode, *parse.ChainNode:
+	switch p.Cmds[0].Args[0].(type) {
+	case *parse.IdentifierNode, *parse.PipeNode, *parse.ChainNode:
 	default:
 		if len(p.Cmds) == 1 {
 			return
 		}
 	}
 	p.Cmds = append(p.Cmds, command(boundFunction, p.Pos))
-}
-
-// isCall reports whether a list begins with call(name).
-func isCall(list *parse.ListNode, name string) bool {
-	if len(list.Nodes) == 0 {
-		return false
-	}
-	a, ok := list.Nodes[0].(*parse.ActionNode)
-	if !ok || len(a.Pipe.Cmds) != 1 || len(a.Pipe.Cmds[0].Args) != 1 {
-		return false
-	}
-	ident, ok := a.Pipe.Cmds[0].Args[0].(*parse.IdentifierNode)
-	return ok && ident.Ident == name
 }
 
 // constant returns the text of a template that has no actions.
@@ -103,28 +137,15 @@ func constant(t *parse.Tree) (string, bool) {
 }
 
 // missingTemplate follows the calls from t and tells of the first of a template that does not exist.
-func missingTemplate(t *parse.Tree, lookup func(name string) *parse.Tree) error {
-	seen := map[string]bool{}
-	var follow func(t *parse.Tree) error
-	follow = func(t *parse.Tree) error {
-		var fault error
-		walk(t.Root, func(n parse.Node) {
-			call, ok := n.(*parse.TemplateNode)
-			if !ok || fault != nil || seen[call.Name] {
-				return
-			}
-			called := lookup(call.Name)
-			if called == nil || called.Root == nil {
-				location, _ := t.ErrorContext(n)
-				fault = fmt.Errorf("template: %s: template %q is not defined", location, call.Name)
-				return
-			}
-			seen[call.Name] = true
-			fault = follow(called)
-		})
-		return fault
-	}
-	return follow(t)
+func missingTemplate(t *parse.Tree, trees map[string]*parse.Tree) error {
+	var fault error
+	eachCall(t, trees, func(in *parse.Tree, call *parse.TemplateNode) {
+		if fault == nil && trees[call.Name] == nil {
+			location, _ := in.ErrorContext(call)
+			fault = fmt.Errorf("template: %s: template %q is not defined", location, call.Name)
+		}
+	})
+	return fault
 }
 
 // missing tells of each call in the team's files of a template that nobody defines.

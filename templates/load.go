@@ -62,7 +62,7 @@ func readGlobs(globs []string) (files []file, warnings []error, err error) {
 	for _, glob := range globs {
 		paths, err := filepath.Glob(glob)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("templates: %s: %w", glob, err))
+			faults = append(faults, fmt.Errorf("%s: %w", glob, err))
 			continue
 		}
 		if len(paths) == 0 {
@@ -87,14 +87,14 @@ func readGlobs(globs []string) (files []file, warnings []error, err error) {
 func readFile(path string) (file, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return file{}, fmt.Errorf("templates: %w", err)
+		return file{}, err
 	}
 	if info.Size() > maxSource {
-		return file{}, fmt.Errorf("templates: %s: %d bytes are more than %d", path, info.Size(), maxSource)
+		return file{}, fmt.Errorf("%s: %d bytes are more than %d", path, info.Size(), maxSource)
 	}
 	content, err := os.ReadFile(path) // #nosec G304: the operator names the path.
 	if err != nil {
-		return file{}, fmt.Errorf("templates: %w", err)
+		return file{}, err
 	}
 	return file{path: path, name: filepath.Base(path), content: string(content)}, nil
 }

@@ -20,7 +20,7 @@ func (s *Set) Plain(locale string, v relay.View) string {
 
 	line("%s %s", mark(d.Status, d.Severity()), l.headline(d))
 	for _, i := range d.Items() {
-		line("%s", l.alertLine(d.Notification, i.Alert))
+		line("%s", l.alertLine(d.notification, i.alert))
 		w := l.builtin
 		if i.Status == relay.StatusResolved {
 			line("  %s, %s", fmt.Sprintf(w["lasted"], w.duration(i.Duration)), span(l.zone, d.Now, i.StartsAt, i.EndsAt))
@@ -29,9 +29,9 @@ func (s *Set) Plain(locale string, v relay.View) string {
 				fmt.Sprintf(w["since"], clock(l.zone, d.Now, i.StartsAt)))
 		}
 		for _, f := range []struct{ word, value, link string }{
-			{"room", i.Snapshot.RoomID, ""},
-			{"trace", i.Snapshot.TraceID, i.Snapshot.TraceURL},
-			{"client", i.Snapshot.UserAgent, ""},
+			{"room", i.Alert.Snapshot.RoomID, ""},
+			{"trace", i.Alert.Snapshot.TraceID, i.Alert.Snapshot.TraceURL},
+			{"client", i.Alert.Snapshot.UserAgent, ""},
 		} {
 			if f.value != "" {
 				line("  %s", strings.TrimSpace(w[f.word]+w["colon"]+field(f.value)+" "+httpURL(f.link)))
@@ -39,8 +39,8 @@ func (s *Set) Plain(locale string, v relay.View) string {
 		}
 	}
 	w := l.builtin
-	if len(d.Omitted) > 0 {
-		line(w["omitted"], len(d.Omitted), plain(d.OmittedCounts()))
+	if n := d.OmittedCount(); n > 0 {
+		line(w["omitted"], n, plain(d.OmittedCounts()))
 	}
 	if d.TruncatedAlerts > 0 {
 		line(w["truncated"], d.TruncatedAlerts)
@@ -74,14 +74,15 @@ func (s *Set) Compact(locale string, n *relay.Notification, alerts relay.Alerts,
 		return strings.Join(lines, "\n"), 0
 	}
 	// Take lines away from the end until those left and the count of the others fit.
+	rest := tallyOf(alerts[len(lines):])
 	for shown := len(lines); shown > 0; shown-- {
-		rest := l.more(alerts[shown:])
-		if size+len(rest) <= limit {
-			return strings.Join(lines[:shown], "\n") + "\n" + rest, len(alerts) - shown
+		if more := l.more(rest); size+len(more) <= limit {
+			return strings.Join(lines[:shown], "\n") + "\n" + more, rest.total
 		}
 		size -= len(lines[shown-1]) + len("\n")
+		rest.add(&alerts[shown-1])
 	}
-	return cutBytes(l.more(alerts), limit), len(alerts)
+	return cutBytes(l.more(rest), limit), len(alerts)
 }
 
 // languageOf is the language for a locale, or the set's own when there is none.
@@ -146,7 +147,7 @@ func placeOf(n *relay.Notification, a *relay.Alert) string {
 		return field(instance)
 	}
 	var values []string
-	for _, p := range telling(a.Labels, n.CommonLabels, a.Snapshot) {
+	for _, p := range telling(a.Labels, n.CommonLabels, &a.Snapshot) {
 		if len(values) < 2 {
 			values = append(values, field(p.Value))
 		}
@@ -154,13 +155,13 @@ func placeOf(n *relay.Notification, a *relay.Alert) string {
 	return strings.Join(values, " ")
 }
 
-// more counts the alerts that have no line of their own.
-func (l *language) more(alerts relay.Alerts) string {
-	return fmt.Sprintf(l.builtin["more"], len(alerts), plain(countsOf(alerts)))
+// more tells of the alerts that have no line of their own.
+func (l *language) more(t *tally) string {
+	return fmt.Sprintf(l.builtin["more"], t.total, plain(t.String()))
 }
 
 // field is one value from outside, in one bounded line.
-func field(s string) string { return plain(cut(maxPlainField, oneLine(s))) }
+func field(s string) string { return plain(short(maxPlainField, s)) }
 
 // cutBytes bounds s to n bytes, at the border of a character.
 func cutBytes(s string, n int) string {

@@ -195,12 +195,8 @@ func newLanguage(locale string, zone *time.Location, files []file) (*language, e
 	if l.words, err = l.readWords(); err != nil {
 		return nil, err
 	}
-	for _, t := range l.text.Templates() {
-		guard(t.Tree)
-	}
-	for _, t := range l.html.Templates() {
-		guard(t.Tree)
-	}
+	guard(treesOf(l.text.Templates()))
+	guard(htmlTreesOf(l.html.Templates()))
 	return l, nil
 }
 

@@ -45,7 +45,7 @@ func TestWarnings(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	require.Len(t, set.Warnings(), 2)
-	require.EqualError(t, set.Warnings()[0], "templates: /nowhere/*.tmpl: matches no file")
+	require.EqualError(t, set.Warnings()[0], "/nowhere/*.tmpl: matches no file")
 	require.ErrorContains(t, set.Warnings()[1], `team.tmpl: template: team.tmpl:2:14: template "nosuch" is not defined`)
 }
 
