@@ -61,12 +61,12 @@ func TestEscape(t *testing.T) {
 }
 
 // escape calls a function of the templates on a value from outside.
-func escape(t testing.TB, set *templates.Set, function, value string) string {
-	t.Helper()
+func escape(tb testing.TB, set *templates.Set, function, value string) string {
+	tb.Helper()
 	n := &relay.Notification{}
 	n.CommonLabels = template.KV{"v": value}
 	v := relay.View{Delivery: &relay.Delivery{Tellings: []relay.Telling{{Notification: n}}}}
-	return render(t, set, "en", `{{ `+function+` .CommonLabels.v }}`, v)
+	return render(tb, set, "en", `{{ `+function+` .CommonLabels.v }}`, v)
 }
 
 // FuzzEscape holds the promises of the escape functions against any two values that follow each other in a text.

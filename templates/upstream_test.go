@@ -15,11 +15,11 @@ import (
 )
 
 // upstream is Alertmanager's own renderer and the names of its templates.
-func upstream(t testing.TB) (*template.Template, []string) {
-	t.Helper()
+func upstream(tb testing.TB) (*template.Template, []string) {
+	tb.Helper()
 	var text *texttemplate.Template
 	tmpl, err := template.FromGlobs(nil, func(t *texttemplate.Template, _ *htmltemplate.Template) { text = t })
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var names []string
 	for _, defined := range text.Templates() {
 		if defined.Name() != "" {
@@ -27,7 +27,7 @@ func upstream(t testing.TB) (*template.Template, []string) {
 		}
 	}
 	slices.Sort(names)
-	require.Greater(t, len(names), 60)
+	require.Greater(tb, len(names), 60)
 	return tmpl, names
 }
 

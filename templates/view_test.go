@@ -15,12 +15,12 @@ import (
 )
 
 // payload reads what a real Alertmanager posted.
-func payload(t testing.TB, name string) *relay.Notification {
-	t.Helper()
+func payload(tb testing.TB, name string) *relay.Notification {
+	tb.Helper()
 	body, err := os.ReadFile(filepath.Join("testdata", "payloads", name+".json"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	n := new(relay.Notification)
-	require.NoError(t, json.Unmarshal(body, n))
+	require.NoError(tb, json.Unmarshal(body, n))
 	return n
 }
 
@@ -33,30 +33,30 @@ func viewOf(n *relay.Notification) relay.View {
 }
 
 // newSet makes a set with the default texts, in Shanghai's time.
-func newSet(t testing.TB, globs ...string) *templates.Set {
-	t.Helper()
+func newSet(tb testing.TB, globs ...string) *templates.Set {
+	tb.Helper()
 	set, err := templates.New(templates.Config{Globs: globs, Timezone: "Asia/Shanghai"})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return set
 }
 
 // render compiles and executes a text template.
-func render(t testing.TB, set *templates.Set, locale, src string, v relay.View) string {
-	t.Helper()
+func render(tb testing.TB, set *templates.Set, locale, src string, v relay.View) string {
+	tb.Helper()
 	compiled, err := set.Text(locale, src)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	text, err := compiled.Execute(v)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return text
 }
 
 // renderHTML compiles and executes an HTML template.
-func renderHTML(t testing.TB, set *templates.Set, locale, src string, v relay.View) string {
-	t.Helper()
+func renderHTML(tb testing.TB, set *templates.Set, locale, src string, v relay.View) string {
+	tb.Helper()
 	compiled, err := set.HTML(locale, src)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	html, err := compiled.Execute(v)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return html
 }
 
@@ -66,9 +66,9 @@ const hostile = "**x** [a](javascript:alert(1)) ![i](http://evil.example/i.png) 
 	"\u202e\u2066right to left\u2069 \u2028 {{ .ExternalURL }} |x> <http://evil.example|click>"
 
 // hostileNotification carries hostile values wherever values may stand.
-func hostileNotification(t testing.TB) *relay.Notification {
-	t.Helper()
-	n := payload(t, "mixed-2")
+func hostileNotification(tb testing.TB) *relay.Notification {
+	tb.Helper()
+	n := payload(tb, "mixed-2")
 	for i := range n.Alerts {
 		a := &n.Alerts[i]
 		a.Labels["alertname"], a.Labels["severity"], a.Labels["instance"] = hostile, hostile, hostile+a.Labels["instance"]
