@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,26 +43,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			panic(r)
 		}
 	}()
-	app := kingpin.New("relay", "Delivers Alertmanager's notifications to DingTalk, WeCom, Slack and mail: each once, in "+
-		"order, with the context of the request behind the alert.")
-	app.UsageWriter(stdout).ErrorWriter(stderr).Version(version.Print("relay"))
-	app.Terminate(func(code int) { panic(terminated(code)) })
-	app.HelpFlag.Short('h')
-
-	commands := map[string]command{}
-	addServe(app, commands)
-	addCheckConfig(app, commands)
-	addConfigShow(app, commands)
-
-	name, err := app.Parse(args)
-	if errors.Is(err, kingpin.ErrCommandNotSpecified) {
-		return exitUsage // the usage has been shown
-	}
+	root, commands := newProgram(stdout, stderr)
+	name, err := root.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "relay: %s, try relay --help\n", err)
 		return exitUsage
 	}
 	return commands[name](ctx, stdout, stderr)
+}
+
+// newProgram declares the commands with their flags.
+func newProgram(stdout, stderr io.Writer) (*kingpin.Application, map[string]command) {
+	root := kingpin.New("relay", "Delivers Alertmanager's notifications to DingTalk, WeCom, Slack and mail: each once, in "+
+		"order, with the context of the request behind the alert.")
+	root.UsageWriter(stdout).ErrorWriter(stderr).Version(version.Print("relay"))
+	root.Terminate(func(code int) { panic(terminated(code)) })
+	root.HelpFlag.Short('h')
+
+	commands := map[string]command{}
+	addServe(root, commands)
+	addCheckConfig(root, commands)
+	addConfigShow(root, commands)
+	return root, commands
 }
 
 // A command runs until it has ended or ctx has, and returns the exit code.

@@ -6,13 +6,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kingpin/v2"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
 )
 
 func TestMain(m *testing.M) {
@@ -92,4 +95,39 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		return
 	}
+}
+
+// TestReferenceHasEveryFlag keeps the reference page in step with the commands.
+func TestReferenceHasEveryFlag(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/reference/command-line.md")
+	require.NoError(t, err)
+	root, commands := newProgram(io.Discard, io.Discard)
+	model := root.Model()
+	for name := range commands {
+		_, page, found := strings.Cut(string(text), "\n## `relay "+name)
+		require.True(t, found, "no heading for relay %s", name)
+		page, _, _ = strings.Cut(page, "\n## ")
+		require.NotEmpty(t, flagsOf(model.CmdGroupModel, name), "relay %s", name)
+		for _, flag := range flagsOf(model.CmdGroupModel, name) {
+			require.Contains(t, page, "`--"+flag.Name+"`", "relay %s", name)
+			for _, value := range flag.Default {
+				require.True(t, value == "" || strings.Contains(page, "`--"+flag.Name+"` | `"+value+"` |"),
+					"the default of --%s is %s", flag.Name, value)
+			}
+		}
+	}
+	for _, flag := range model.Flags {
+		require.True(t, flag.Hidden || strings.Contains(string(text), "--"+flag.Name), "--%s", flag.Name)
+	}
+}
+
+// flagsOf are the flags of a command, given with those it is part of.
+func flagsOf(group *kingpin.CmdGroupModel, name string) []*kingpin.FlagModel {
+	for _, cmd := range group.FlattenedCommands() {
+		if cmd.FullCommand == name {
+			return cmd.Flags
+		}
+	}
+	return nil
 }
