@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -121,19 +122,33 @@ func (s *splitter[T]) messages(alerts relay.Alerts) ([]T, error) {
 			return []T{message}, err
 		}
 	}
-	// The total is not known yet: parts are packed as if it were the largest, whose number takes the most digits.
-	total := max(1, s.limits.Parts)
+	// The total is not known before the end. It is taken for what the parts before suggest; those that it turns out to be
+	// wrong for are rendered again.
 	var parts []packed[T]
-	for rest, guess := alerts, s.limits.Room/commonAlert; len(rest) > 0; {
+	total, guess := s.mostParts(), s.limits.Room/commonAlert
+	for rest := alerts; len(rest) > 0; {
 		p, err := s.next(rest, len(parts)+1, total, guess)
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, p)
-		guess = max(1, len(p.part.Alerts))
 		rest = rest[len(p.part.Alerts)+len(p.part.Omitted):]
+		guess = max(1, len(p.part.Alerts))
+		total = s.likelyTotal(len(parts) + (len(rest)+guess-1)/guess)
 	}
 	return s.numbered(parts)
+}
+
+func (s *splitter[T]) mostParts() int { return max(1, s.limits.Parts) }
+
+// likelyTotal is n, unless that is more than is allowed or takes fewer digits than the total may take in the end: then
+// what fits now might not fit then.
+func (s *splitter[T]) likelyTotal(n int) int {
+	most := s.mostParts()
+	if n > most || len(strconv.Itoa(n)) < len(strconv.Itoa(most)) {
+		return most
+	}
+	return n
 }
 
 // numbered returns the messages of parts, with their real total: rendered again where it is another than was assumed.
@@ -162,7 +177,7 @@ func (s *splitter[T]) numbered(parts []packed[T]) ([]T, error) {
 
 // next packs part number of total from the head of rest. The guess is how many alerts the part before it took.
 func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[T], error) {
-	if number == total {
+	if number == s.mostParts() {
 		if len(rest) <= max(1, 2*guess) { // else it is hopeless
 			message, ok, err := s.try(rest, number, total)
 			if err != nil || ok {
@@ -175,7 +190,11 @@ func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[
 		return s.cut(rest, number, total)
 	}
 	var best T
-	n, err := largest(1, len(rest), guess, func(n int) (bool, error) {
+	step := 1 // parts are much alike
+	if number == 1 {
+		step = max(1, guess/8)
+	}
+	n, err := largest(1, len(rest), guess, step, func(n int) (bool, error) {
 		message, ok, err := s.try(rest[:n], number, total)
 		if ok {
 			best = message
@@ -208,7 +227,7 @@ func (s *splitter[T]) compact(alerts relay.Alerts, number, total int) (packed[T]
 		p := Part{View: view}
 		p.Alerts, p.Omitted, p.Part, p.Parts = relay.Alerts{}, alerts, number, total
 		var best packed[T]
-		room, err := largest(1, roomSteps, roomSteps, func(step int) (bool, error) {
+		room, err := largest(1, roomSteps, roomSteps, 1, func(step int) (bool, error) {
 			p.Room = s.limits.Room * step / roomSteps
 			message, ok, err := s.render(p)
 			if ok {
@@ -230,7 +249,7 @@ const roomSteps = 32
 // does not help.
 func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], error) {
 	var best packed[T]
-	_, err := largest(1, cutSteps, cutSteps/2, func(step int) (bool, error) {
+	_, err := largest(1, cutSteps, cutSteps/2, cutSteps/8, func(step int) (bool, error) {
 		length := max(shortestValue, s.limits.Room*step/cutSteps)
 		p := Part{View: cutView(s.view, length)}
 		p.Alerts, p.Part, p.Parts = relay.Alerts{cutAlert(alert[0], length)}, number, total
@@ -253,11 +272,11 @@ func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], err
 const cutSteps = 64
 
 // largest returns the largest n of [low, high] for which fits holds, or 0 when it does not hold for low. It asks about
-// guess first and then ever farther away from it, so that a good guess costs few calls. The last call that said yes is
-// the one for its result.
-func largest(low, high, guess int, fits func(n int) (bool, error)) (int, error) {
+// guess first, then step away from it, then ever farther, so that a good guess costs few calls. The last call that said
+// yes is the one for its result.
+func largest(low, high, guess, step int, fits func(n int) (bool, error)) (int, error) {
 	yes, no := low-1, high+1 // fits holds up to yes, and no longer from no on
-	for n, step := min(max(guess, low), high), max(1, guess/8); no-yes > 1; step *= 2 {
+	for n := min(max(guess, low), high); no-yes > 1; step *= 2 {
 		ok, err := fits(n)
 		if err != nil {
 			return 0, err
