@@ -78,9 +78,9 @@ func (in *wayIn) refuse(c *gin.Context, err error) int {
 		level, why = slog.LevelError, r.err.Error()
 	}
 	sender, _, _ := net.SplitHostPort(c.Request.RemoteAddr)
-	in.complaints.log(c, level, r.cause,
+	in.complaints.log(c, level, grievance{r.cause, fmt.Sprintf("%.100s", c.Request.URL.Path)},
 		slog.Int("code", r.code), slog.String("err", why), slog.String("method", c.Request.Method),
-		slog.String("path", fmt.Sprintf("%.100s", c.Request.URL.Path)), slog.String("sender", sender))
+		slog.String("sender", sender))
 	return r.code
 }
 

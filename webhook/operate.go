@@ -3,6 +3,7 @@ package webhook
 import (
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/gin-gonic/gin"
 )
@@ -33,4 +34,20 @@ func (in *wayIn) reload(c *gin.Context) {
 		return
 	}
 	c.String(http.StatusOK, "The configuration was reloaded.\n")
+}
+
+// profile shows how the process spends its time and memory.
+func profile(c *gin.Context) {
+	handle := pprof.Index // the list, and most profiles by their name
+	switch c.Param("name") {
+	case "/cmdline":
+		handle = pprof.Cmdline
+	case "/profile":
+		handle = pprof.Profile
+	case "/symbol":
+		handle = pprof.Symbol
+	case "/trace":
+		handle = pprof.Trace
+	}
+	handle(c.Writer, c.Request)
 }

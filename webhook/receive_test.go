@@ -389,16 +389,21 @@ func TestRefusalsAreLoggedOncePerMinute(t *testing.T) {
 	})
 }
 
-// TestManyRefusalsAreFewLines, whatever is wrong with them.
+// TestManyRefusalsAreFewLines, whatever is wrong with them, and what comes a minute later is logged again.
 func TestManyRefusalsAreFewLines(t *testing.T) {
 	t.Parallel()
-	var l logs
-	h := newHandler(t, webhook.Options{Logger: l.logger()})
-	for i := range 1000 {
-		send(h, http.MethodPost, "/webhook/"+strconv.Itoa(i)+"/x", strings.Repeat("[", i))
-		send(h, http.MethodPost, "/webhook", `{"alerts":`+strings.Repeat(`[`, i))
-	}
-	require.Equal(t, 2, strings.Count(l.String(), "Refused a request"))
+	synctest.Test(t, func(t *testing.T) {
+		var l logs
+		h := newHandler(t, webhook.Options{Logger: l.logger()})
+		for i := range 1000 {
+			send(h, http.MethodPost, "/webhook/"+strconv.Itoa(i)+"/x", strings.Repeat("[", i))
+			send(h, http.MethodPost, "/webhook", `{"alerts":`+strings.Repeat(`[`, i))
+		}
+		require.Equal(t, 64, strings.Count(l.String(), "Refused a request"))
+		time.Sleep(time.Minute)
+		send(h, http.MethodPost, "/webhook/new/x", least)
+		require.Equal(t, 65, strings.Count(l.String(), "Refused a request"))
+	})
 }
 
 // connect returns a connection to a server of h, both in memory.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -107,8 +106,7 @@ func New(o Options) http.Handler {
 		operator.POST("/-/reload", in.reload)
 		operator.PUT("/-/reload", in.reload)
 	}
-	debug := operator.Group("/debug/pprof")
-	debug.GET("/*name", gin.WrapF(pprof.Index)) // index and named profiles
+	operator.GET("/debug/pprof/*name", profile)
 	return engine
 }
 

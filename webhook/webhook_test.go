@@ -20,7 +20,9 @@ import (
 	"github.com/alertrelay/relay/webhook"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"))
+}
 
 // intake is an Intake made of a function.
 type intake func(ctx context.Context, r webhook.Request) (webhook.Answer, error)
