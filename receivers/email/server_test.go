@@ -78,6 +78,7 @@ func serve(tb testing.TB, s *server, certificate *tls.Certificate, implicit bool
 	}()
 	tb.Cleanup(func() {
 		_ = srv.Close()
+		_ = l.Close() // Serve may not have known it yet
 		<-done
 	})
 	return s

@@ -241,6 +241,9 @@ func (c contract) testPure() {
 	b := s.build(t, s.Vendor(t))
 	for _, name := range Payloads() {
 		d := Delivery(t, name)
+		var err error
+		d.Destination, err = b.Destination(d.Notification())
+		require.NoError(t, err)
 		before, err := json.Marshal(d.Notification())
 		require.NoError(t, err)
 		want := b.render(d)
