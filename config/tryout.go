@@ -15,7 +15,7 @@ import (
 // nothing is sent.
 func (c *Config) tryOut(f *fault.List) {
 	client, err := httpclient.New(c.Global.HTTPConfig, "check")
-	f.In("global").Add(err)
+	f.In("global").In("http_config").Add(err)
 	set, err := templates.New(templates.Config{
 		Globs:    c.Templates,
 		Locale:   c.Global.Locale,

@@ -31,7 +31,7 @@ func New(cfg *config.HTTPClientConfig, name string) (*http.Client, error) {
 	}
 	client, err := config.NewClientFromConfig(*cfg, name)
 	if err != nil {
-		return nil, fmt.Errorf("http_config: %w", err)
+		return nil, fmt.Errorf("make HTTP client: %w", err)
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client, nil
