@@ -1,15 +1,16 @@
 package dingtalk
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/httpclient"
+	"github.com/alertrelay/relay/internal/split"
 )
 
 // DingTalk's pauses.
@@ -30,14 +31,21 @@ type answer struct {
 // code is an errcode: a number, or a number in quotes as in a sample of the documentation. Empty when absent.
 type code string
 
-// UnmarshalJSON reads both forms.
+// UnmarshalJSON reads a number, in quotes or not.
 func (c *code) UnmarshalJSON(b []byte) error {
-	*c = code(bytes.Trim(b, `"`))
+	text := strings.Trim(string(b), `"`)
+	if text == "null" {
+		return nil
+	}
+	if _, err := strconv.Atoi(text); err != nil {
+		return errors.New("errcode is not a number")
+	}
+	*c = code(text)
 	return nil
 }
 
-// classify turns an answer into an error of its kind, nil when the message was taken.
-func classify(resp *httpclient.Response) error {
+// classify turns an answer into an error of its kind, nil when the message was taken. The error does not show token.
+func classify(resp *httpclient.Response, token string) error {
 	if resp.Status/100 != 2 {
 		// DingTalk answers 200 even to errors: any other status is from something in between.
 		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
@@ -54,7 +62,7 @@ func classify(resp *httpclient.Response) error {
 	case a.Code == "0":
 		return nil
 	}
-	err := fmt.Errorf("errcode %s: %s", a.Code, strings.TrimSpace(a.Message))
+	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(token))
 	if a.stale() {
 		err = fmt.Errorf("%w: %w", errStale, err)
 	}
@@ -64,6 +72,18 @@ func classify(resp *httpclient.Response) error {
 	}
 	return &relay.Error{Kind: kind, Err: err}
 }
+
+// label is the answer's text for a person, in one bounded line.
+func (a answer) label(token string) string {
+	text := strings.Join(strings.Fields(a.Message), " ")
+	if token != "" {
+		text = strings.ReplaceAll(text, token, "<secret>")
+	}
+	return split.Text(text, maxLabel)
+}
+
+// maxLabel bounds the text of an answer in an error, in bytes. DingTalk's are below it.
+const maxLabel = 500
 
 // errStale is DingTalk's refusal of a signature for its time: more than an hour from its own clock.
 var errStale = errors.New("signature out of time")

@@ -19,6 +19,15 @@ type Globals struct {
 	APIURL string `yaml:"dingtalk_api_url,omitempty"`
 }
 
+// Validate adds what is wrong with the keys to f, the list of the section.
+func (g Globals) Validate(f *fault.List) {
+	if u, err := url.Parse(g.APIURL); g.APIURL != "" && (err != nil || !isHTTP(u)) {
+		f.In("dingtalk_api_url").Addf("must be an http or https URL")
+	}
+}
+
+func isHTTP(u *url.URL) bool { return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" }
+
 // The forms of a message.
 const (
 	TypeMarkdown = "markdown"
@@ -139,6 +148,9 @@ func (c *Config) Validate(f *fault.List) {
 		f.In("message_type").Addf("must be markdown or text, not %q", c.MessageType)
 	}
 	c.Mention.validate(f.In("mention"))
+	if c.HTTPConfig != nil {
+		f.In("http_config").Add(c.HTTPConfig.Validate())
+	}
 }
 
 func (r *Robot) validateRobot(f *fault.List) {
@@ -169,7 +181,7 @@ func (r *Robot) addresses() int {
 
 func isRobotURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Query().Get("access_token") != ""
+	return err == nil && isHTTP(u) && u.Query().Get("access_token") != ""
 }
 
 func (m Mention) validate(f *fault.List) {

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/internal/strictyaml"
 	"github.com/alertrelay/relay/receivers/dingtalk"
@@ -13,7 +14,7 @@ import (
 
 func TestYAML(t *testing.T) {
 	t.Parallel()
-	doc, fault := strictyaml.Parse([]byte(`
+	doc, broken := strictyaml.Parse([]byte(`
 name: pool
 max_parts: 3
 urls:
@@ -24,7 +25,7 @@ message_type: text
 mention: {user_ids: [a01], all: true}
 http_config: {proxy_url: http://proxy:3128}
 `))
-	require.Nil(t, fault)
+	require.Nil(t, broken)
 	var c dingtalk.Config
 	require.Empty(t, doc.Decode(&c, nil))
 	require.Equal(t, "http://proxy:3128", c.HTTPConfig.ProxyURL.String())
@@ -43,15 +44,27 @@ http_config: {proxy_url: http://proxy:3128}
 
 func TestYAMLIsStrict(t *testing.T) {
 	t.Parallel()
-	doc, fault := strictyaml.Parse([]byte(`
+	doc, broken := strictyaml.Parse([]byte(`
 access_token: t
 urls: [{ulr: https://example.com}, "${RELAY_TEST_UNSET}", 7, [a]]
 massage_type: text
 `))
-	require.Nil(t, fault)
+	require.Nil(t, broken)
 	var paths []string
 	for _, f := range doc.Decode(new(dingtalk.Config), nil) {
 		paths = append(paths, f.Path)
 	}
 	require.Equal(t, []string{"urls[0]", "urls[1]", "urls[2]", "urls[3]", ""}, paths)
+}
+
+func TestValidateGlobals(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]int{"": 0, "https://example.com/": 0, "example.com": 1, "ftp://example.com": 1, ":": 1} {
+		f := fault.New()
+		dingtalk.Globals{APIURL: link}.Validate(f.In("global"))
+		require.Len(t, f.All(), want, link)
+		if want > 0 {
+			require.Equal(t, "global.dingtalk_api_url", f.All()[0].Path)
+		}
+	}
 }

@@ -98,6 +98,8 @@ func answers() []receiverstest.Fault {
 		{"no code", `{"success":true}`, relay.Transient, 0},
 		{"null code", `{"errcode":null}`, relay.Transient, 0},
 		{"no object", `[0]`, relay.Transient, 0},
+		{"code in words", `{"errcode":"zero"}`, relay.Transient, 0},
+		{"shows the token", `{"errcode":300005,"errmsg":"no ` + token + `"}`, relay.Misconfigured, 0},
 	} {
 		faults = append(faults, receiverstest.Fault{
 			Name:   a.name,

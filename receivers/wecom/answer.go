@@ -1,15 +1,16 @@
 package wecom
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/httpclient"
+	"github.com/alertrelay/relay/internal/split"
 )
 
 // ban is how long WeCom takes nothing from a robot that sent too much: as long as the window it exceeded.
@@ -28,12 +29,19 @@ type code string
 
 // UnmarshalJSON reads a number, in quotes or not.
 func (c *code) UnmarshalJSON(b []byte) error {
-	*c = code(bytes.Trim(b, `"`))
+	text := strings.Trim(string(b), `"`)
+	if text == "null" {
+		return nil
+	}
+	if _, err := strconv.Atoi(text); err != nil {
+		return errors.New("errcode is not a number")
+	}
+	*c = code(text)
 	return nil
 }
 
-// classify turns an answer into an error of its kind, nil when the message was taken.
-func classify(resp *httpclient.Response) error {
+// classify turns an answer into an error of its kind, nil when the message was taken. The error does not show key.
+func classify(resp *httpclient.Response, key string) error {
 	if resp.Status/100 != 2 {
 		// WeCom answers 200 even to errors: any other status is from something in between.
 		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
@@ -48,14 +56,26 @@ func classify(resp *httpclient.Response) error {
 	case "0":
 		return nil
 	}
-	label, _, _ := strings.Cut(a.Message, ", hint:") // behind it: our own address, a link
-	err := fmt.Errorf("errcode %s: %s", a.Code, label)
+	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(key))
 	kind := a.Code.kind()
 	if kind == relay.RateLimited {
 		return relay.AsRateLimited(err, ban)
 	}
 	return &relay.Error{Kind: kind, Err: err}
 }
+
+// label is the answer's text for a person, in one bounded line, without its tail: our own address and a link.
+func (a answer) label(key string) string {
+	text, _, _ := strings.Cut(a.Message, ", hint:")
+	text = strings.Join(strings.Fields(text), " ")
+	if key != "" {
+		text = strings.ReplaceAll(text, key, "<secret>")
+	}
+	return split.Text(text, maxLabel)
+}
+
+// maxLabel bounds the text of an answer in an error, in bytes. WeCom's are below it.
+const maxLabel = 500
 
 // kind says what an errcode means, apart from 0.
 // https://developer.work.weixin.qq.com/document/path/90313, and codes seen in practice.

@@ -124,7 +124,7 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
 	}
-	if err := classify(resp); err != nil {
+	if err := classify(resp, u.Query().Get("key")); err != nil {
 		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
 	}
 	return relay.Receipt{Detail: "errcode 0"}, nil

@@ -88,6 +88,7 @@ func answers() []receiverstest.Fault {
 	}
 	for name, body := range map[string]string{
 		"no code": `{"success":true}`, "null code": `{"errcode":null}`, "no object": `[0]`, "ok alone": `ok`,
+		"code in words": `{"errcode":"zero"}`,
 	} {
 		faults = append(faults, receiverstest.Fault{
 			Name:   name,

@@ -1,0 +1,8 @@
+package wecom
+
+import "github.com/alertrelay/relay/internal/httpclient"
+
+// Classify is classify for the fuzzer.
+func Classify(status int, body []byte, key string) error {
+	return classify(&httpclient.Response{Status: status, Body: body}, key)
+}
