@@ -33,6 +33,8 @@ func (l *language) functions() map[string]any {
 		"cut":     cut,
 		"short":   short,
 		"httpURL": httpURL,
+		"origin":  origin,
+		"client":  client,
 
 		"plain":        plain,
 		"mdDingTalk":   mdDingTalk,

@@ -30,8 +30,8 @@ func (s *Set) Plain(locale string, v relay.View) string {
 		}
 		for _, f := range []struct{ word, value, link string }{
 			{"room", i.Alert.Snapshot.RoomID, ""},
-			{"trace", i.Alert.Snapshot.TraceID, i.Alert.Snapshot.TraceURL},
-			{"client", i.Alert.Snapshot.UserAgent, ""},
+			{origin("trace", i.Alert.Snapshot), i.Alert.Snapshot.TraceID, i.Alert.Snapshot.TraceURL},
+			{origin("client", i.Alert.Snapshot), client(i.Alert.Snapshot), ""},
 		} {
 			if f.value != "" {
 				line("  %s", strings.TrimSpace(w[f.word]+w["colon"]+field(f.value)+" "+httpURL(f.link)))
