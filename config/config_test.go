@@ -261,3 +261,12 @@ func FuzzParse(f *testing.F) {
 		require.NotEmpty(t, c.String())
 	})
 }
+
+// TestPasted loads blocks of an Alertmanager configuration.
+func TestPasted(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("testdata/pasted.yaml")
+	require.NoError(t, err)
+	require.Equal(t, "  receiver team: 1 email, 1 slack\n  receiver blackhole: nothing\n  3 routes, 0 template files\n",
+		c.Summary())
+}
