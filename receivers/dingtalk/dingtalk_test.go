@@ -358,6 +358,24 @@ func TestBodyIsRawUTF8(t *testing.T) {
 	require.Contains(t, string(messages[0].Body), "磁盘 🔥 <b>&</b>")
 }
 
+func TestTemplateWithoutBounds(t *testing.T) {
+	t.Parallel()
+	setup := build(t, dingtalk.Config{
+		Robot: dingtalk.Robot{URL: secret.New("http://localhost" + path)},
+		Text:  `{{ range .Alerts }}{{ .Labels.instance }}: {{ .Annotations.description }}{{ end }}`,
+	}, receiverstest.Env(t, words(t)))
+	d := receiverstest.Many(3)
+	d.Notification().Alerts[1].Annotations["description"] = strings.Repeat("磁盘🔥", 10_000)
+	messages, err := setup.Render(d)
+	require.NoError(t, err)
+	require.Len(t, messages, 3)
+	for _, m := range messages {
+		check(t, m)
+	}
+	require.Contains(t, messages[1].Text, "db-001: 磁盘🔥磁盘🔥")
+	require.Contains(t, messages[1].Text, "…(cut)")
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/httpclient"
@@ -72,6 +73,7 @@ func Run(t *testing.T, s Suite) {
 		{"500 alerts take at most max_parts messages", contract.testManyAlerts},
 		{"10,000 alerts are no work for minutes", contract.testHuge},
 		{"strangers' text only shows", contract.testHostile},
+		{"any text fits", contract.testAnyText},
 		{"a failing template is an error, and the plain form stands in", contract.testPlain},
 	}
 	for _, tt := range tests {
@@ -317,6 +319,39 @@ func (c contract) testHostile() {
 			s.Check(t, m)
 		}
 	}
+}
+
+// testAnyText renders alerts with values of any length and any characters.
+func (c contract) testAnyText() {
+	t, s := c.t, c.Suite
+	b := s.build(t, s.Vendor(t))
+	text := rapid.StringOf(rapid.OneOf(
+		rapid.RuneFrom([]rune("磁盘空间不足，请检查🔥👩‍👩‍👧‍👦\u202e\u2067עבריתعربى\x00\x01\x1b\u2028<>&\"'`*_[]()#@|\\\r\n\t")),
+		rapid.Rune(),
+	))
+	rapid.Check(t, func(r *rapid.T) {
+		d := Many(rapid.IntRange(1, 12).Draw(r, "alerts"))
+		n := d.Notification()
+		for i := range n.Alerts {
+			value := strings.Repeat(text.Draw(r, "text"), rapid.SampledFrom([]int{1, 1, 1, 30, 3000}).Draw(r, "repeat"))
+			switch a := &n.Alerts[i]; rapid.IntRange(0, 4).Draw(r, "where") {
+			case 0:
+				a.Labels["instance"] = value
+			case 1:
+				a.Annotations["summary"] = value
+			case 2:
+				a.Annotations["description"] = value
+			case 3:
+				a.Snapshot.TraceID, a.Snapshot.TraceURL = value, "https://trace/"+value
+			case 4:
+				n.GroupLabels["alertname"], n.CommonLabels["alertname"] = value, value
+			}
+		}
+		d.Plain = rapid.Bool().Draw(r, "plain")
+		for _, m := range b.render(d) {
+			s.Check(t, m)
+		}
+	})
 }
 
 func (c contract) testPlain() {
