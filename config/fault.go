@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,9 @@ func (f Fault) String() string {
 	}
 	return b.String() + f.Message
 }
+
+// LogValue shows a fault in one line, whatever the form of the log.
+func (f Fault) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
 // An Error is all that is wrong with a configuration, in the order of the file.
 type Error struct{ Faults []Fault }
