@@ -19,7 +19,10 @@ import (
 	"github.com/alertrelay/relay/receivers/email"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The thread that real programs are started on stays for as long as the tests run.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"))
+}
 
 // to is a configuration for a server without TLS.
 func to(address string) email.Config {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/url"
+	"path/filepath"
 	"strings"
 
 	"github.com/prometheus/common/config"
@@ -199,6 +200,19 @@ func checkURL(webhook string) error {
 		return errBotURL
 	}
 	return nil
+}
+
+// defaultName is that of the file which holds the URL, so that a new URL keeps the backlog; else a hash of the URL. The
+// channel is part of it when the item names one.
+func (c *Config) defaultName(webhook string) string {
+	name := digest(webhook)[:8]
+	if file := filepath.Base(string(c.APIURLFile)); c.APIURLFile != "" {
+		name = strings.TrimSuffix(file, filepath.Ext(file))
+	}
+	if c.Channel != "" {
+		name += "-" + digest(c.Channel)[:8]
+	}
+	return name
 }
 
 // digest is a hash in hex, for names that must be stable, short, and silent about what they stand for.

@@ -59,7 +59,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		return relay.Setup{}, errors.Join(errs...)
 	}
 	if c.Name == "" {
-		c.Name = digest(webhook, c.Channel)[:8]
+		c.Name = c.defaultName(webhook)
 	}
 	setup := c.Setup(limit())
 	setup.Integration = i

@@ -388,6 +388,10 @@ func TestIdentity(t *testing.T) {
 	require.Equal(t, a.Limiters, with(slack.Config{Channel: "#other"}).Limiters, "one webhook, one limiter")
 	require.NotEqual(t, a.Limiters, with(slack.Config{APIURL: secret.New("https://example.com/other")}).Limiters)
 	require.Equal(t, relay.Limit{Messages: 1, Per: time.Second}, a.Limit)
+	file := filepath.Join(t.TempDir(), "room-10086.url")
+	require.NoError(t, os.WriteFile(file, []byte("https://example.com/one"), 0o600))
+	named := build(t, slack.Config{APIURLFile: secret.File(file)}, receiverstest.Env(t, set(t)))
+	require.Equal(t, "room-10086", named.Name, "a new URL in the file keeps the backlog")
 	require.Equal(t, "mine", with(slack.Config{Common: relay.Common{Name: "mine"}}).Name)
 }
 
