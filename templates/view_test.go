@@ -32,10 +32,10 @@ func viewOf(n *relay.Notification) relay.View {
 	}}
 }
 
-// newSet makes a set with the default texts, in Shanghai's time.
+// newSet makes a set with the default texts, in Shanghai's time, and so patient that a busy machine fails no test.
 func newSet(tb testing.TB, globs ...string) *templates.Set {
 	tb.Helper()
-	set, err := templates.New(templates.Config{Globs: globs, Timezone: "Asia/Shanghai"})
+	set, err := templates.New(templates.Config{Globs: globs, Timezone: "Asia/Shanghai", Timeout: time.Minute})
 	require.NoError(tb, err)
 	return set
 }
