@@ -1,0 +1,197 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// rebuild makes memory what the file says. Leases are not in the file: what was leased is ready again.
+func (s *Store) rebuild() error {
+	if err := s.db.Update(createTables); err != nil {
+		return err
+	}
+	now := s.options.Now()
+	clean := false
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		t := openTables(tx)
+		clean = t.state.Get(cleanKey()) != nil || t.webhooks.Stats().KeyN == 0
+		for _, step := range []func(t *tables) error{
+			s.rebuildSequence, s.rebuildMarks, s.rebuildLanes, s.rebuildLimiters,
+			func(t *tables) error { return s.rebuildPending(t, now) },
+		} {
+			if err := step(&t); err != nil {
+				return err
+			}
+		}
+		s.dead = t.dead.Stats().KeyN
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !clean {
+		s.schedule.Charge(now)
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(stateBucket)).Delete(cleanKey())
+	})
+}
+
+// markClean notes that nothing was under way when the store was closed.
+func (s *Store) markClean() error {
+	s.mu.Lock()
+	flying := s.schedule.Stats(s.options.Now()).InFlight
+	s.mu.Unlock()
+	if flying > 0 {
+		return nil
+	}
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(stateBucket)).Put(cleanKey(), []byte{1})
+	})
+	if err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+func cleanKey() []byte { return []byte("clean") }
+
+// rebuildSequence goes on after the last number used.
+func (s *Store) rebuildSequence(t *tables) error {
+	for _, b := range []*bbolt.Bucket{t.webhooks, t.marks, t.lanes, t.history, t.dead} {
+		if k, _ := b.Cursor().Last(); len(k) == 8 {
+			s.seq = max(s.seq, binary.BigEndian.Uint64(k))
+		}
+	}
+	return nil
+}
+
+func (s *Store) rebuildMarks(t *tables) error {
+	return t.marks.ForEach(func(k, v []byte) error {
+		slot, m, err := decodeMark(k, v)
+		if err != nil {
+			return err
+		}
+		if _, replaced := s.marks[slot]; replaced {
+			s.replaced++
+		}
+		s.marks[slot] = m
+		return nil
+	})
+}
+
+func decodeMark(k, v []byte) (dedupe.Slot, mark, error) {
+	d := &decoder{rest: v}
+	slot := dedupe.Slot(d.raw(16))
+	m := mark{state: dedupe.State(d.raw(16)), at: int64(d.int()), id: d.text(), seq: binary.BigEndian.Uint64(k)}
+	return slot, m, d.err()
+}
+
+func (s *Store) rebuildLanes(t *tables) error {
+	return t.lanes.ForEach(func(k, v []byte) error {
+		key, lane, err := decodeLane(k, v)
+		if err != nil {
+			return err
+		}
+		if _, replaced := s.lanes[key]; replaced {
+			s.replaced++
+		}
+		s.lanes[key] = lane
+		return nil
+	})
+}
+
+func decodeLane(k, v []byte) (outbox.LaneKey, told, error) {
+	d := &decoder{rest: v}
+	key := outbox.LaneKey(d.raw(16))
+	lane := told{state: dedupe.State(d.raw(16)), at: int64(d.int()), seq: binary.BigEndian.Uint64(k)}
+	return key, lane, d.err()
+}
+
+func (s *Store) rebuildLimiters(t *tables) error {
+	return t.limiters.ForEach(func(k, v []byte) error {
+		state, err := decodeLimiter(v)
+		if err != nil {
+			return err
+		}
+		s.schedule.Restore(relay.LimiterID(k), state)
+		return nil
+	})
+}
+
+// rebuildPending puts what is pending into the schedule, in the order in which it was accepted.
+func (s *Store) rebuildPending(t *tables, now time.Time) error {
+	progressed := t.progress.Cursor()
+	at, value := progressed.First()
+	return t.webhooks.ForEach(func(k, v []byte) error {
+		d := &decoder{rest: v}
+		r, entries := decodeRecord(d)
+		if d.bad {
+			return fmt.Errorf("webhook %x: %w", k, errCorrupt)
+		}
+		r.seq = binary.BigEndian.Uint64(k)
+		s.records[r.id] = r
+		for position, se := range entries {
+			e := &entry{record: r, number: se.number, position: position}
+			var p progress
+			if at != nil && bytes.Equal(at, progressKey(e)) {
+				var err error
+				if p, err = decodeProgress(value); err != nil {
+					return fmt.Errorf("progress of %s: %w", e.id(), err)
+				}
+				e.progress = true
+				at, value = progressed.Next()
+			}
+			s.rebuildEntry(e, se, p, now)
+		}
+		return nil
+	})
+}
+
+func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) {
+	key := se.lane.Key()
+	lane := s.lanes[key]
+	if p.done {
+		e.record.open--
+		return
+	}
+	lane.state, lane.at = se.state, nanos(now)
+	s.lanes[key] = lane
+	first := s.schedule.Add(now, key, se.lane, se.limiters, e)
+	if first && e.progress {
+		s.schedule.Defer(key, p.attempt, p.due)
+	}
+}
+
+func encodeLimiter(state outbox.LimiterState) []byte {
+	var e encoder
+	e.time(state.Hold)
+	e.int(state.Widest.Messages)
+	e.int(int(state.Widest.Per))
+	e.int(state.MaxInFlight)
+	e.uint(uint64(len(state.Stamps)))
+	for _, at := range state.Stamps {
+		e.time(at)
+	}
+	return e
+}
+
+func decodeLimiter(value []byte) (outbox.LimiterState, error) {
+	d := &decoder{rest: value}
+	state := outbox.LimiterState{
+		Hold: d.time(), Widest: relay.Limit{Messages: d.int(), Per: time.Duration(d.int())}, MaxInFlight: d.int(),
+		Stamps: make([]time.Time, d.count()),
+	}
+	for i := range state.Stamps {
+		state.Stamps[i] = d.time()
+	}
+	return state, d.err()
+}

@@ -1,0 +1,132 @@
+package outbox
+
+import (
+	"container/heap"
+	"container/list"
+	"time"
+
+	"github.com/alertrelay/relay"
+)
+
+// A queue holds the lanes of one integration that can be told with the same limiters: those ready in the order in which
+// they became so, and those that wait for a retry.
+type queue[E any] struct {
+	key         string
+	integration relay.IntegrationID
+	limiters    []*limiter[E]
+	pending     int // entries, also those behind the head of a lane and those under way
+	ready       list.List
+	delayed     delayed[E]
+
+	// next is when it is worth looking at; turn orders those that are due, so that each gets its turn.
+	next  time.Time
+	turn  uint64
+	index int // in the heap of the schedule; -1 when nothing here becomes due by itself
+}
+
+// A waiting lane has one unsettled head at least. It is in the ready list or the delayed heap of its head's queue, or
+// leased.
+type waiting[E any] struct {
+	key     LaneKey
+	lane    Lane
+	items   []queued[E]
+	attempt int
+	crashes int
+	due     time.Time
+	index   int // in the delayed heap
+}
+
+// A queued entry knows the queue that it belongs to once it is the head of its lane.
+type queued[E any] struct {
+	entry E
+	queue *queue[E]
+}
+
+// promote moves the lanes whose delay is over to the ready ones.
+func (q *queue[E]) promote(now time.Time) {
+	for len(q.delayed) > 0 && !q.delayed[0].due.After(now) {
+		q.ready.PushBack(heap.Pop(&q.delayed))
+	}
+}
+
+// delayed is a heap of lanes by the time they are due.
+type delayed[E any] []*waiting[E]
+
+func (d delayed[E]) Len() int           { return len(d) }
+func (d delayed[E]) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
+
+func (d delayed[E]) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
+}
+
+func (d *delayed[E]) Push(x any) {
+	l := x.(*waiting[E])
+	l.index = len(*d)
+	*d = append(*d, l)
+}
+
+func (d *delayed[E]) Pop() any {
+	last := len(*d) - 1
+	l := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return l
+}
+
+// turns is a heap of queues by the time they are worth looking at, then by turn.
+type turns[E any] []*queue[E]
+
+func (t turns[E]) Len() int { return len(t) }
+
+func (t turns[E]) Less(i, j int) bool {
+	if c := t[i].next.Compare(t[j].next); c != 0 {
+		return c < 0
+	}
+	return t[i].turn < t[j].turn
+}
+
+func (t turns[E]) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].index, t[j].index = i, j
+}
+
+func (t *turns[E]) Push(x any) {
+	q := x.(*queue[E])
+	q.index = len(*t)
+	*t = append(*t, q)
+}
+
+func (t *turns[E]) Pop() any {
+	last := len(*t) - 1
+	q := (*t)[last]
+	(*t)[last] = nil
+	q.index = -1
+	*t = (*t)[:last]
+	return q
+}
+
+// ends is a heap of leases by their end.
+type ends[E any] []*Held[E]
+
+func (e ends[E]) Len() int           { return len(e) }
+func (e ends[E]) Less(i, j int) bool { return e[i].Until.Before(e[j].Until) }
+
+func (e ends[E]) Swap(i, j int) {
+	e[i], e[j] = e[j], e[i]
+	e[i].index, e[j].index = i, j
+}
+
+func (e *ends[E]) Push(x any) {
+	h := x.(*Held[E])
+	h.index = len(*e)
+	*e = append(*e, h)
+}
+
+func (e *ends[E]) Pop() any {
+	last := len(*e) - 1
+	h := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return h
+}

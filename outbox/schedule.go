@@ -1,0 +1,458 @@
+package outbox
+
+import (
+	"container/heap"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alertrelay/relay"
+)
+
+// A Schedule is the state machine of the lanes, in memory: what is pending, what is leased, what each limiter has left. It
+// does no I/O, has no clock and no lock, and knows nothing of an entry E but its place. A store feeds it with what is
+// durable, and asks it what comes next; each question costs the same whatever is pending.
+//
+//	          Add                     Claim                   Begin               Finish
+//	(nothing) ───▶ ready ◀──── due ── delayed    ready ──▶ leased ──▶ settling ──▶ ended, ready or delayed
+//	                 ▲                              │                    │
+//	                 └── at the front, a crash ─────┘ lease over         └─ Cancel ──▶ leased
+//
+// A lane is in one of these states as a whole. A slot of a limiter is in use while its lease is held, and from the settle
+// (or the end of the lease) on for one window.
+type Schedule[E any] struct {
+	lanes    map[LaneKey]*waiting[E]
+	limiters map[relay.LimiterID]*limiter[E]
+	queues   map[string]*queue[E]
+	turns    turns[E]
+	turn     uint64
+	leases   map[string]*Held[E]
+	ends     ends[E]
+	pending  int
+	terms    map[relay.IntegrationID]Terms // of the last claim
+}
+
+// A Held lease is one lane taken for one send slot.
+type Held[E any] struct {
+	Lease
+	Limiter relay.LimiterID
+	Key     LaneKey
+	Lane    Lane
+	// Entry is the head of the lane.
+	Entry            E
+	Attempt, Crashes int
+
+	waiting  *waiting[E]
+	limiter  *limiter[E]
+	index    int // in the heap of ends
+	settling bool
+	slot     bool      // whether Begin stamped a slot
+	stamp    time.Time // the slot stamped by Begin
+	hold     time.Time // the limiter's before Begin
+}
+
+// NewSchedule returns an empty schedule.
+func NewSchedule[E any]() *Schedule[E] {
+	return &Schedule[E]{
+		lanes:    map[LaneKey]*waiting[E]{},
+		limiters: map[relay.LimiterID]*limiter[E]{},
+		queues:   map[string]*queue[E]{},
+		leases:   map[string]*Held[E]{},
+	}
+}
+
+// Add puts an entry at the end of its lane, and tells whether it is the head.
+func (s *Schedule[E]) Add(now time.Time, key LaneKey, lane Lane, limiters []relay.LimiterID, entry E) bool {
+	q := s.queue(lane.Integration, limiters)
+	q.pending++
+	s.pending++
+	l, ok := s.lanes[key]
+	if !ok {
+		l = &waiting[E]{key: key, lane: lane}
+		s.lanes[key] = l
+	}
+	l.items = append(l.items, queued[E]{entry, q})
+	if len(l.items) > 1 {
+		return false
+	}
+	q.ready.PushBack(l)
+	s.wake(q, now)
+	return true
+}
+
+// Defer restores the head of a lane, just added, as it was before a restart: how often it was tried, and when it is due.
+func (s *Schedule[E]) Defer(key LaneKey, attempt int, due time.Time) {
+	l := s.lanes[key]
+	ready := &l.items[0].queue.ready
+	ready.Remove(ready.Back())
+	l.attempt = attempt
+	s.delay(l, due)
+}
+
+// Restore sets what a limiter remembers of the time before a restart.
+func (s *Schedule[E]) Restore(id relay.LimiterID, state LimiterState) {
+	l := s.limiter(id)
+	l.hold, l.stamps, l.widest, l.maxInFlight = state.Hold, state.Stamps, state.Widest, state.MaxInFlight
+}
+
+// Charge counts the sends that may have been under way when the process died: for each limiter as many slots as it had
+// lanes pending, and no more than could be in flight at once.
+func (s *Schedule[E]) Charge(now time.Time) {
+	for _, l := range s.limiters {
+		if len(l.queues) == 0 || l.widest.Messages == 0 {
+			continue
+		}
+		lanes := 0
+		for _, q := range l.queues {
+			lanes += q.ready.Len() + len(q.delayed)
+		}
+		if l.maxInFlight > 0 {
+			lanes = min(lanes, l.maxInFlight)
+		}
+		for range min(lanes, l.widest.Messages) {
+			l.stamp(now)
+		}
+	}
+}
+
+// Limiter returns what a limiter must remember over a restart.
+func (s *Schedule[E]) Limiter(id relay.LimiterID) LimiterState {
+	l, ok := s.limiters[id]
+	if !ok {
+		return LimiterState{}
+	}
+	return LimiterState{Hold: l.hold, Stamps: l.stamps, Widest: l.widest, MaxInFlight: l.maxInFlight}
+}
+
+// Claim leases what is ready, at most c.Max lanes, and says how long until more may be; zero when nothing is pending.
+// Queues take turns. Nonce makes the nonce of a lease.
+func (s *Schedule[E]) Claim(now time.Time, c ClaimRequest, nonce func() string) ([]*Held[E], time.Duration) {
+	s.expire(now)
+	s.adopt(now, c.Integrations)
+	var held []*Held[E]
+	var unknown []*queue[E]
+	for len(s.turns) > 0 {
+		q := s.turns[0]
+		if _, known := c.Integrations[q.integration]; !known {
+			heap.Pop(&s.turns)
+			unknown = append(unknown, q)
+			continue
+		}
+		if len(held) >= c.Max || q.next.After(now) {
+			break
+		}
+		if h := s.take(now, q, c); h != nil {
+			h.Nonce = nonce()
+			s.leases[h.Nonce] = h
+			held = append(held, h)
+		}
+	}
+	wait := s.wait(now)
+	for _, q := range unknown {
+		heap.Push(&s.turns, q)
+	}
+	return held, wait
+}
+
+// Begin starts to settle a lease: its slot is stamped with now, or given back, and the limiter held if o says so. It
+// returns nil when the lease is not held any more. Finish or Cancel must follow.
+func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
+	s.expire(now)
+	h, ok := s.leases[nonce]
+	if !ok || h.settling {
+		return nil
+	}
+	h.settling = true
+	heap.Remove(&s.ends, h.index)
+	h.limiter.inFlight--
+	h.hold = h.limiter.hold
+	h.slot = o.Result != Release
+	if h.slot {
+		h.stamp = now
+		h.limiter.stamp(now)
+	}
+	if until := now.Add(o.Hold); o.Hold > 0 && until.After(h.limiter.hold) {
+		h.limiter.hold = until
+	}
+	s.wakeAll(h.limiter.queues, now)
+	return h
+}
+
+// Cancel takes back Begin: the lease is held as before, and can be settled again.
+func (s *Schedule[E]) Cancel(h *Held[E]) {
+	if h.slot {
+		h.limiter.unstamp(h.stamp)
+	}
+	h.limiter.hold = h.hold
+	h.limiter.inFlight++
+	h.settling = false
+	heap.Push(&s.ends, h)
+}
+
+// Finish ends a lease that Begin began to settle.
+func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
+	delete(s.leases, h.Nonce)
+	l := h.waiting
+	l.crashes = 0
+	if o.Counts() {
+		l.attempt++
+	}
+	switch {
+	case o.Ends():
+		s.pop(now, l)
+	case o.After > 0:
+		s.delay(l, now.Add(o.After))
+	case o.Result == Release:
+		s.front(now, l)
+	default:
+		l.items[0].queue.ready.PushBack(l)
+		s.wake(l.items[0].queue, now)
+	}
+}
+
+// Stats counts what is pending now; Dead and Oldest are left to the store.
+func (s *Schedule[E]) Stats(now time.Time) Stats {
+	s.expire(now)
+	st := Stats{
+		Pending: s.pending, Lanes: len(s.lanes), InFlight: len(s.leases),
+		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
+	}
+	for _, q := range s.queues {
+		for _, l := range q.limiters {
+			st.Limiters[l.id] += q.pending
+		}
+	}
+	for id, l := range s.limiters {
+		if l.hold.After(now) {
+			st.Holds[id] = l.hold
+		}
+	}
+	return st
+}
+
+// Has tells whether something is pending in the lane.
+func (s *Schedule[E]) Has(key LaneKey) bool {
+	_, ok := s.lanes[key]
+	return ok
+}
+
+// Pending is how many entries are pending.
+func (s *Schedule[E]) Pending() int { return s.pending }
+
+// Forget drops the limiters that have nothing left to remember, and names them.
+func (s *Schedule[E]) Forget(now time.Time) []relay.LimiterID {
+	var idle []relay.LimiterID
+	for id, l := range s.limiters {
+		if l.idle(now) {
+			delete(s.limiters, id)
+			idle = append(idle, id)
+		}
+	}
+	return idle
+}
+
+// take leases the next lane of a queue that is due; nil when there is none after all.
+func (s *Schedule[E]) take(now time.Time, q *queue[E], c ClaimRequest) *Held[E] {
+	q.promote(now)
+	if q.ready.Len() == 0 {
+		if len(q.delayed) == 0 {
+			heap.Remove(&s.turns, q.index)
+		} else {
+			s.schedule(q, q.delayed[0].due)
+		}
+		return nil
+	}
+	limiter, at := s.pick(now, q, c)
+	if limiter == nil {
+		s.schedule(q, at)
+		return nil
+	}
+	l := q.ready.Remove(q.ready.Front()).(*waiting[E])
+	limiter.inFlight++
+	h := &Held[E]{
+		Lease: Lease{Until: now.Add(c.Lease)}, Limiter: limiter.id, Key: l.key, Lane: l.lane,
+		Entry: l.items[0].entry, Attempt: l.attempt + 1, Crashes: l.crashes, waiting: l, limiter: limiter,
+	}
+	heap.Push(&s.ends, h)
+	s.schedule(q, now)
+	return h
+}
+
+// pick returns the limiter of the queue with most room, or when there may be some.
+func (s *Schedule[E]) pick(now time.Time, q *queue[E], c ClaimRequest) (*limiter[E], time.Time) {
+	var best *limiter[E]
+	var soonest time.Time
+	fewest := 0
+	for _, l := range q.limiters {
+		limit, maxInFlight := l.terms(c.Integrations)
+		at, used := l.free(now, limit, maxInFlight)
+		if at.IsZero() {
+			at = s.ends[0].Until // a settle before that wakes the queue
+		}
+		switch {
+		case !at.After(now):
+			if best == nil || used < fewest {
+				best, fewest = l, used
+			}
+		case soonest.IsZero() || at.Before(soonest):
+			soonest = at
+		}
+	}
+	return best, soonest
+}
+
+// wait is how long until something may be due. Unknown queues are set aside when it is called.
+func (s *Schedule[E]) wait(now time.Time) time.Duration {
+	var at time.Time
+	if len(s.turns) > 0 {
+		at = s.turns[0].next
+	}
+	if len(s.ends) > 0 && (at.IsZero() || s.ends[0].Until.Before(at)) {
+		at = s.ends[0].Until
+	}
+	switch {
+	case !at.IsZero():
+		return max(at.Sub(now), 1)
+	case len(s.leases) > 0: // all of them are being settled
+		return time.Millisecond
+	default:
+		return 0
+	}
+}
+
+// expire gives back the lanes of the leases that are over.
+func (s *Schedule[E]) expire(now time.Time) {
+	for len(s.ends) > 0 && !s.ends[0].Until.After(now) {
+		h := heap.Pop(&s.ends).(*Held[E])
+		delete(s.leases, h.Nonce)
+		h.limiter.inFlight--
+		h.limiter.stamp(h.Until)
+		h.waiting.crashes++
+		s.front(now, h.waiting)
+		s.wakeAll(h.limiter.queues, now)
+	}
+}
+
+// adopt looks at every queue anew when the terms may have changed. Terms are compared as a whole map, so a caller that
+// keeps one map for one configuration pays nothing.
+func (s *Schedule[E]) adopt(now time.Time, terms map[relay.IntegrationID]Terms) {
+	if reflect.ValueOf(terms).Pointer() == reflect.ValueOf(s.terms).Pointer() || maps.Equal(terms, s.terms) {
+		return
+	}
+	s.terms = terms
+	for _, q := range s.queues {
+		s.wake(q, now)
+	}
+}
+
+// pop ends the head of a lane.
+func (s *Schedule[E]) pop(now time.Time, l *waiting[E]) {
+	q := l.items[0].queue
+	var none queued[E]
+	l.items[0] = none
+	l.items = l.items[1:]
+	l.attempt = 0
+	s.pending--
+	q.pending--
+	if len(l.items) == 0 {
+		delete(s.lanes, l.key)
+	} else {
+		next := l.items[0].queue
+		next.ready.PushBack(l)
+		s.wake(next, now)
+	}
+	if q.pending == 0 {
+		s.drop(q)
+	}
+}
+
+func (s *Schedule[E]) front(now time.Time, l *waiting[E]) {
+	q := l.items[0].queue
+	q.ready.PushFront(l)
+	s.wake(q, now)
+}
+
+func (s *Schedule[E]) delay(l *waiting[E], due time.Time) {
+	q := l.items[0].queue
+	l.due = due
+	heap.Push(&q.delayed, l)
+	s.wake(q, due)
+}
+
+// queue returns the queue of an integration and a set of limiters.
+func (s *Schedule[E]) queue(integration relay.IntegrationID, limiters []relay.LimiterID) *queue[E] {
+	key := queueKey(integration, limiters)
+	if q, ok := s.queues[key]; ok {
+		return q
+	}
+	q := &queue[E]{key: key, integration: integration, index: -1}
+	for _, id := range limiters {
+		l := s.limiter(id)
+		l.queues = append(l.queues, q)
+		q.limiters = append(q.limiters, l)
+	}
+	s.queues[key] = q
+	return q
+}
+
+func queueKey(integration relay.IntegrationID, limiters []relay.LimiterID) string {
+	if len(limiters) == 1 {
+		return string(integration) + "\x00" + string(limiters[0])
+	}
+	var b strings.Builder
+	b.WriteString(string(integration))
+	for _, l := range limiters {
+		b.WriteByte(0)
+		b.WriteString(string(l))
+	}
+	return b.String()
+}
+
+func (s *Schedule[E]) drop(q *queue[E]) {
+	if q.index >= 0 {
+		heap.Remove(&s.turns, q.index)
+	}
+	delete(s.queues, q.key)
+	for _, l := range q.limiters {
+		l.queues = slices.DeleteFunc(l.queues, func(other *queue[E]) bool { return other == q })
+	}
+	// Another queue may have been bound by the terms of this one.
+	for _, l := range q.limiters {
+		s.wakeAll(l.queues, time.Time{})
+	}
+}
+
+func (s *Schedule[E]) limiter(id relay.LimiterID) *limiter[E] {
+	l, ok := s.limiters[id]
+	if !ok {
+		l = &limiter[E]{id: id}
+		s.limiters[id] = l
+	}
+	return l
+}
+
+func (s *Schedule[E]) wakeAll(queues []*queue[E], at time.Time) {
+	for _, q := range queues {
+		s.wake(q, at)
+	}
+}
+
+// wake sees to it that the queue is looked at no later than at.
+func (s *Schedule[E]) wake(q *queue[E], at time.Time) {
+	if q.index < 0 || at.Before(q.next) {
+		s.schedule(q, at)
+	}
+}
+
+// schedule sets when the queue is looked at next, after the others that are due by then.
+func (s *Schedule[E]) schedule(q *queue[E], at time.Time) {
+	s.turn++
+	q.next, q.turn = at, s.turn
+	if q.index < 0 {
+		heap.Push(&s.turns, q)
+	} else {
+		heap.Fix(&s.turns, q.index)
+	}
+}
