@@ -7,6 +7,12 @@ import (
 	"github.com/alertrelay/relay"
 )
 
+// What a limiter remembers at least, also without a limit.
+const (
+	leastStamps = 32
+	leastWindow = time.Minute
+)
+
 // A LimiterState is what a limiter must remember over a restart.
 type LimiterState struct {
 	// Hold is until when nothing is sent; in the past when there is no hold.
@@ -25,8 +31,8 @@ type limiter[E any] struct {
 	inFlight int
 	hold     time.Time
 	stamps   []time.Time // sorted
-	// widest is the largest window and the most messages ever asked for: no older and no more stamps are kept. Without a
-	// limit none are.
+	// widest is the largest window and the most messages ever asked for: no older and no more stamps are kept, but always
+	// some, for an integration with a limit that comes to share the limiter with one without.
 	widest      relay.Limit
 	maxInFlight int // the most ever asked for
 	// queues are those with something pending for this limiter.
@@ -91,14 +97,11 @@ func (l *limiter[E]) free(now time.Time, limit relay.Limit, maxInFlight int) (at
 
 // stamp counts a send that ended at t.
 func (l *limiter[E]) stamp(t time.Time) {
-	if l.widest.Messages == 0 {
-		return
-	}
 	at, _ := slices.BinarySearchFunc(l.stamps, t, time.Time.Compare)
 	l.stamps = slices.Insert(l.stamps, at, t)
 	newest := l.stamps[len(l.stamps)-1]
-	drop := max(0, len(l.stamps)-l.widest.Messages)
-	for drop < len(l.stamps) && !l.stamps[drop].Add(l.widest.Per).After(newest) {
+	drop, window := max(0, len(l.stamps)-max(l.widest.Messages, leastStamps)), max(l.widest.Per, leastWindow)
+	for !l.stamps[drop].Add(window).After(newest) {
 		drop++
 	}
 	l.stamps = slices.Delete(l.stamps, 0, drop)
@@ -114,5 +117,5 @@ func (l *limiter[E]) unstamp(t time.Time) {
 // idle tells whether nothing would be lost if the limiter were forgotten.
 func (l *limiter[E]) idle(now time.Time) bool {
 	return len(l.queues) == 0 && l.inFlight == 0 && !l.hold.After(now) &&
-		(len(l.stamps) == 0 || !l.stamps[len(l.stamps)-1].Add(l.widest.Per).After(now))
+		(len(l.stamps) == 0 || !l.stamps[len(l.stamps)-1].Add(max(l.widest.Per, leastWindow)).After(now))
 }

@@ -364,7 +364,7 @@ func (s *Schedule[E]) pop(now time.Time, l *waiting[E]) {
 		s.wake(next, now)
 	}
 	if q.pending == 0 {
-		s.drop(q)
+		s.drop(now, q)
 	}
 }
 
@@ -410,7 +410,7 @@ func queueKey(integration relay.IntegrationID, limiters []relay.LimiterID) strin
 	return b.String()
 }
 
-func (s *Schedule[E]) drop(q *queue[E]) {
+func (s *Schedule[E]) drop(now time.Time, q *queue[E]) {
 	if q.index >= 0 {
 		heap.Remove(&s.turns, q.index)
 	}
@@ -420,7 +420,7 @@ func (s *Schedule[E]) drop(q *queue[E]) {
 	}
 	// Another queue may have been bound by the terms of this one.
 	for _, l := range q.limiters {
-		s.wakeAll(l.queues, time.Time{})
+		s.wakeAll(l.queues, now)
 	}
 }
 

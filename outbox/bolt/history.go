@@ -35,7 +35,7 @@ func (s *Store) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Ev
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if !q.Since.IsZero() && eventsTime(v).Before(q.Since) {
+			if !q.Since.IsZero() && timeOf(v).Before(q.Since) {
 				return nil
 			}
 			if !mayHold(v, q) {
@@ -131,7 +131,8 @@ func encodeEvents(events []outbox.Event) []byte {
 	return e
 }
 
-func eventsTime(value []byte) time.Time {
+// timeOf reads the time that values of several tables begin with.
+func timeOf(value []byte) time.Time {
 	d := &decoder{rest: value}
 	return d.time()
 }

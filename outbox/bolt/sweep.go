@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/alertrelay/relay"
 )
 
 // sweepStep bounds the records that one transaction of the sweep looks at, so that callers wait for it no longer than for a
@@ -17,37 +19,24 @@ type sweeper struct {
 	places map[string][]byte
 }
 
-// sweep makes one step in each table, and says whether there is more to do at once.
+// A step is what one step of the sweep found in a table.
+type step struct {
+	table string
+	next  []byte   // where the next one goes on; nil at the end of the table
+	gone  [][]byte // the keys that are to go
+}
+
+// sweep makes one step in each table, and says whether there is more to do at once. Without anything to remove it writes
+// nothing.
 func (s *Store) sweep() bool {
 	now := s.options.Now()
 	s.mu.Lock()
 	forgotten := s.schedule.Forget(now)
 	s.mu.Unlock()
-	var steps []step
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		t := openTables(tx)
-		for _, id := range forgotten {
-			if err := t.limiters.Delete([]byte(id)); err != nil {
-				return err
-			}
-		}
-		steps = []step{
-			s.step(historyBucket, t.history, func(_, v []byte) bool {
-				return now.Sub(eventsTime(v)) <= s.options.Retention
-			}),
-			s.step(deadBucket, t.dead, func(_, v []byte) bool { return now.Sub(eventsTime(v)) <= s.options.DeadRetention }),
-			s.step(marksBucket, t.marks, func(k, v []byte) bool { return s.keepMark(k, v, now) }),
-			s.step(lanesBucket, t.lanes, func(k, v []byte) bool { return s.keepLane(k, v, now) }),
-			s.step(savedBucket, t.saved, func(_, v []byte) bool { return now.Sub(eventsTime(v)) <= s.options.Retention }),
-			s.step(cacheBucket, t.cache, func(_, v []byte) bool { return eventsTime(v).After(now) }),
-		}
-		for _, st := range steps {
-			if st.err != nil {
-				return st.err
-			}
-		}
-		return nil
-	})
+	steps, err := s.look(now)
+	if err == nil {
+		err = s.update(removals(steps, forgotten))
+	}
 	if err != nil {
 		s.logFailure(err)
 		return false
@@ -55,33 +44,53 @@ func (s *Store) sweep() bool {
 	return s.swept(steps, now)
 }
 
-// A step is what one step of the sweep did.
-type step struct {
-	table   string
-	next    []byte // where the next one goes on; nil at the end of the table
-	removed [][]byte
-	err     error
+// look finds what is to go. Nobody else writes meanwhile.
+func (s *Store) look(now time.Time) ([]step, error) {
+	var steps []step
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		t := openTables(tx)
+		young := func(retention time.Duration) func(_, v []byte) bool {
+			return func(_, v []byte) bool { return now.Sub(timeOf(v)) <= retention }
+		}
+		steps = []step{
+			s.step(historyBucket, t.history, young(s.options.Retention)),
+			s.step(deadBucket, t.dead, young(s.options.DeadRetention)),
+			s.step(marksBucket, t.marks, func(k, v []byte) bool { return s.keepMark(k, v, now) }),
+			s.step(lanesBucket, t.lanes, func(k, v []byte) bool { return s.keepLane(k, v, now) }),
+			s.step(savedBucket, t.saved, young(s.options.Retention)),
+			s.step(cacheBucket, t.cache, func(_, v []byte) bool { return timeOf(v).After(now) }),
+		}
+		return nil
+	})
+	return steps, err
 }
 
-// step looks at the next records of a table and deletes those that keep does not want.
+// step looks at the next records of a table.
 func (s *Store) step(table string, b *bbolt.Bucket, keep func(k, v []byte) bool) step {
 	st := step{table: table}
 	c := b.Cursor()
-	seen := 0
 	k, v := c.Seek(s.sweeper.places[table])
-	for ; k != nil && seen < sweepStep; k, v = c.Next() {
+	for seen := 0; k != nil && seen < sweepStep; k, v = c.Next() {
 		seen++
 		if !keep(k, v) {
-			st.removed = append(st.removed, bytes.Clone(k))
+			st.gone = append(st.gone, bytes.Clone(k))
 		}
 	}
 	st.next = bytes.Clone(k)
-	for _, k := range st.removed {
-		if st.err = b.Delete(k); st.err != nil {
-			break
+	return st
+}
+
+func removals(steps []step, limiters []relay.LimiterID) []func(t *tables) error {
+	var writes []func(t *tables) error
+	for _, id := range limiters {
+		writes = append(writes, func(t *tables) error { return t.limiters.Delete([]byte(id)) })
+	}
+	for _, st := range steps {
+		for _, k := range st.gone {
+			writes = append(writes, func(t *tables) error { return t.named(st.table).Delete(k) })
 		}
 	}
-	return st
+	return writes
 }
 
 // keepMark tells whether a mark is the newest of its slot and young enough.
@@ -113,9 +122,9 @@ func (s *Store) swept(steps []step, now time.Time) bool {
 	more := false
 	for _, st := range steps {
 		s.sweeper.places[st.table] = st.next
-		more = more || st.next != nil && len(st.removed) > 0
+		more = more || st.next != nil && len(st.gone) > 0
 		if st.table == deadBucket {
-			s.dead -= len(st.removed)
+			s.dead -= len(st.gone)
 		}
 	}
 	s.forget(now)

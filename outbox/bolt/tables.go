@@ -22,11 +22,14 @@ const (
 
 // tables are the buckets of one transaction.
 type tables struct {
+	tx *bbolt.Tx
+
 	webhooks, progress, marks, lanes, saved, limiters, history, dead, cache, state *bbolt.Bucket
 }
 
 func openTables(tx *bbolt.Tx) tables {
 	t := tables{
+		tx:       tx,
 		webhooks: tx.Bucket([]byte(webhooksBucket)),
 		progress: tx.Bucket([]byte(progressBucket)),
 		marks:    tx.Bucket([]byte(marksBucket)),
@@ -43,6 +46,8 @@ func openTables(tx *bbolt.Tx) tables {
 	}
 	return t
 }
+
+func (t *tables) named(name string) *bbolt.Bucket { return t.tx.Bucket([]byte(name)) }
 
 func createTables(tx *bbolt.Tx) error {
 	for _, name := range []string{

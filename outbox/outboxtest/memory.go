@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -29,6 +30,8 @@ type Memory struct {
 	leases  []*lease
 	slots   map[relay.LimiterID][]time.Time
 	holds   map[relay.LimiterID]time.Time
+	served  map[relay.LimiterID]int // the turn in which it was served last
+	turn    int
 	dead    []DeadLetter
 	history []outbox.Event
 }
@@ -74,11 +77,12 @@ type lease struct {
 // NewMemory returns an empty store whose clock is now.
 func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
-		now:   now,
-		marks: map[dedupe.Slot]mark{},
-		saved: map[relay.AlertKey]relay.Saved{},
-		slots: map[relay.LimiterID][]time.Time{},
-		holds: map[relay.LimiterID]time.Time{},
+		now:    now,
+		marks:  map[dedupe.Slot]mark{},
+		saved:  map[relay.AlertKey]relay.Saved{},
+		slots:  map[relay.LimiterID][]time.Time{},
+		holds:  map[relay.LimiterID]time.Time{},
+		served: map[relay.LimiterID]int{},
 	}
 }
 
@@ -86,7 +90,7 @@ func NewMemory(now func() time.Time) *Memory {
 func (m *Memory) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return outbox.Known{}, err
 	}
 	if last, ok := m.marks[q.Slot]; ok && last.state == q.State && m.now().Sub(last.at) < q.Window {
@@ -106,7 +110,7 @@ func (m *Memory) Recall(ctx context.Context, q outbox.Query) (outbox.Known, erro
 func (m *Memory) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return outbox.Accepted{}, err
 	}
 	now := m.now()
@@ -156,16 +160,18 @@ func (m *Memory) Claim(
 ) ([]outbox.Batch, time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return nil, 0, err
 	}
 	now := m.now()
 	m.expire(now)
 	var batches []outbox.Batch
-	for _, l := range m.lanes {
-		if limiter, wait := m.ready(l, c, now); wait == 0 && len(batches) < c.Max {
-			batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease)))
+	for len(batches) < c.Max {
+		l, limiter := m.best(c, now)
+		if l == nil {
+			break
 		}
+		batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease)))
 	}
 	return batches, m.wait(c, now), nil
 }
@@ -174,7 +180,7 @@ func (m *Memory) Claim(
 func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return err
 	}
 	now := m.now()
@@ -242,7 +248,7 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 func (m *Memory) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Event, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return nil, "", err
 	}
 	from := len(m.history)
@@ -275,7 +281,7 @@ func (m *Memory) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.E
 func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return outbox.Stats{}, err
 	}
 	now := m.now()
@@ -316,6 +322,13 @@ func (m *Memory) Dead() []DeadLetter {
 	return slices.Clone(m.dead)
 }
 
+func ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", outbox.ErrUnavailable, context.Cause(ctx))
+	}
+	return nil
+}
+
 func (m *Memory) record(e outbox.Event) {
 	e.At = m.now()
 	m.history = append(m.history, e)
@@ -351,6 +364,17 @@ func (m *Memory) expire(now time.Time) {
 	})
 }
 
+// best is a ready lane of the limiter that was served longest ago.
+func (m *Memory) best(c outbox.ClaimRequest, now time.Time) (best *lane, with relay.LimiterID) {
+	for _, l := range m.lanes {
+		limiter, wait := m.ready(l, c, now)
+		if wait == 0 && (best == nil || m.served[limiter] < m.served[with]) {
+			best, with = l, limiter
+		}
+	}
+	return best, with
+}
+
 // ready tells with which limiter the lane can be told now, or how long that takes; less than zero when it cannot be told
 // by c at all.
 func (m *Memory) ready(l *lane, c outbox.ClaimRequest, now time.Time) (relay.LimiterID, time.Duration) {
@@ -360,16 +384,13 @@ func (m *Memory) ready(l *lane, c outbox.ClaimRequest, now time.Time) (relay.Lim
 	if l.lease != nil {
 		return "", l.lease.Until.Sub(now)
 	}
-	if l.due.After(now) {
-		return "", l.due.Sub(now)
-	}
 	best, soonest := relay.LimiterID(""), time.Duration(-1)
 	for _, limiter := range l.items[0].entry.Limiters {
 		if wait := m.free(limiter, c, now); soonest < 0 || wait < soonest {
 			best, soonest = limiter, wait
 		}
 	}
-	return best, soonest
+	return best, max(soonest, l.due.Sub(now))
 }
 
 // free tells how long it takes until the limiter has a free slot, if nothing is settled meanwhile.
@@ -453,6 +474,8 @@ func later(a, b time.Time) time.Time {
 func (m *Memory) take(l *lane, limiter relay.LimiterID, nonce string, until time.Time) outbox.Batch {
 	l.lease = &lease{outbox.Lease{Nonce: nonce, Until: until}, l, limiter}
 	m.leases = append(m.leases, l.lease)
+	m.turn++
+	m.served[limiter] = m.turn
 	head := l.items[0]
 	return outbox.Batch{Lease: l.lease.Lease, Limiter: limiter, Lanes: []outbox.LaneBatch{{
 		Lane: l.id, Destination: head.entry.Destination, Items: []outbox.Item{head.Item},

@@ -2,6 +2,7 @@ package outboxtest
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -42,15 +43,18 @@ type Open func(t *testing.T, now func() time.Time) outbox.Store
 // Run checks that the stores that open returns keep the contract of outbox.Store.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for name, test := range map[string]func(*testing.T, *fixture){
-		"a webhook is accepted, claimed, settled, and gone": testRoundTrip,
-		"lanes are told in order":                           testOrder,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newFixture(t, open))
-		})
+	for _, group := range []map[string]func(*testing.T, *fixture){acceptTests(), laneTests(), limiterTests(), historyTests()} {
+		for name, test := range group {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, newFixture(t, open))
+			})
+		}
 	}
+	t.Run("random calls agree with the naive store", func(t *testing.T) {
+		t.Parallel()
+		runModel(t, open)
+	})
 }
 
 // A fixture is a store with its clock and the words of the tests.
@@ -118,7 +122,7 @@ func slot(group string) dedupe.Slot {
 
 func state(n int) dedupe.State {
 	var s dedupe.State
-	copy(s[:], fmt.Sprint(n))
+	copy(s[:], strconv.Itoa(n))
 	return s
 }
 
@@ -174,43 +178,4 @@ func (f *fixture) stats() outbox.Stats {
 	st, err := f.Stats(f.t.Context())
 	require.NoError(f.t, err)
 	return st
-}
-
-func testRoundTrip(t *testing.T, f *fixture) {
-	w := f.webhook("g")
-	require.Equal(t, outbox.Accepted{ID: w.ID, Entries: 1}, f.accept(w))
-	require.Equal(t, outbox.Stats{
-		Pending: 1, Lanes: 1, Oldest: w.ReceivedAt,
-		Limiters: map[relay.LimiterID]int{robot: 1}, Holds: map[relay.LimiterID]time.Time{},
-	}, f.stats())
-
-	b := f.claimOne()
-	require.Equal(t, outbox.Batch{
-		Lease: outbox.Lease{Nonce: b.Lease.Nonce, Until: f.Now().Add(leaseTime)}, Limiter: robot,
-		Lanes: []outbox.LaneBatch{{
-			Lane: w.Entries[0].Lane, Destination: w.Entries[0].Destination, Attempt: 1,
-			Items: []outbox.Item{{ID: w.ID + "-0", At: w.ReceivedAt, Notification: w.Entries[0].Notification}},
-		}},
-	}, b)
-	require.Equal(t, 1, f.stats().InFlight)
-
-	f.settle(b, sent(b))
-	st := f.stats()
-	require.Zero(t, st.Pending+st.Lanes+st.InFlight+st.Dead)
-	batches, wait := f.claimWait(1)
-	require.Empty(t, batches)
-	require.Zero(t, wait, "nothing is pending")
-}
-
-func testOrder(t *testing.T, f *fixture) {
-	first, second := f.webhook("g"), f.webhook("g")
-	f.accept(first)
-	f.accept(second)
-	b := f.claimOne()
-	require.Equal(t, []string{first.ID + "-0"}, ids(b))
-	require.Empty(t, f.claim(1), "a leased lane is not claimed again")
-	f.settle(b, sent(b))
-	b = f.claimOne()
-	require.Equal(t, []string{second.ID + "-0"}, ids(b))
-	require.Equal(t, first.Entries[0].Told, b.Lanes[0].Told)
 }

@@ -1,0 +1,140 @@
+package outboxtest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+//nolint:thelper // These are the tests themselves.
+func limiterTests() map[string]func(*testing.T, *fixture) {
+	limit := func(messages int, per time.Duration) outbox.Terms {
+		return outbox.Terms{Limit: relay.Limit{Messages: messages, Per: per}}
+	}
+	return map[string]func(*testing.T, *fixture){
+		"a slot is in use until a window after its settle": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(2, time.Minute)}
+			f.acceptMany(5)
+			b := f.claim(10)
+			require.Len(t, b, 2, "leases in flight count")
+			f.Advance(20 * time.Second)
+			f.settle(b[0], sent(b[0]))
+			f.Advance(10 * time.Second)
+			f.settle(b[1], sent(b[1]))
+			batches, wait := f.claimWait(10)
+			require.Empty(t, batches)
+			require.Equal(t, 50*time.Second, wait)
+			f.Advance(50*time.Second - 1)
+			require.Empty(t, f.claim(10))
+			f.Advance(1)
+			require.Len(t, f.claim(10), 1)
+			f.Advance(10 * time.Second)
+			require.Len(t, f.claim(10), 1)
+		},
+		"a slot whose lease ended is in use a window longer": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Minute)}
+			f.acceptMany(2)
+			f.claimOne()
+			f.Advance(leaseTime + 30*time.Second)
+			batches, wait := f.claimWait(1)
+			require.Empty(t, batches)
+			require.Equal(t, 30*time.Second, wait)
+			f.Advance(30 * time.Second)
+			require.Equal(t, 1, f.claimOne().Lanes[0].Crashes)
+		},
+		"a try that failed used its slot": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Minute)}
+			f.acceptMany(1)
+			b := f.claimOne()
+			f.settle(b, outbox.Outcome{Result: outbox.Retry, Items: ids(b)})
+			batches, wait := f.claimWait(1)
+			require.Empty(t, batches)
+			require.Equal(t, time.Minute, wait)
+		},
+		"the smallest of the limits holds": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(3, time.Minute), pay: limit(1, time.Minute)}
+			f.acceptMany(3)
+			w := f.webhook("pay")
+			w.Entries = []outbox.Entry{f.entry("pay", pay, robot)}
+			f.accept(w)
+			require.Len(t, f.claim(10), 1)
+		},
+		"a limit counts only while its integration has something pending": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(3, time.Minute), pay: limit(1, time.Minute)}
+			f.acceptMany(3)
+			require.Len(t, f.claim(10), 3)
+		},
+		"no more are in flight than the terms say": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {MaxInFlight: 2}}
+			f.acceptMany(3)
+			b := f.claim(10)
+			require.Len(t, b, 2)
+			f.settle(b[0], sent(b[0]))
+			require.Len(t, f.claim(10), 1)
+		},
+		"without a limit nothing waits": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}}
+			f.acceptMany(100)
+			require.Len(t, f.claim(1000), 100)
+		},
+		"new terms hold at once": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Hour)}
+			f.acceptMany(2)
+			b := f.claimOne()
+			f.settle(b, sent(b))
+			require.Empty(t, f.claim(1))
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(2, time.Hour)}
+			require.Len(t, f.claim(1), 1)
+		},
+		"a pool takes whichever has a free slot": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Minute)}
+			for i := range 3 {
+				w := f.webhook(fmt.Sprint("pool", i))
+				w.Entries = []outbox.Entry{f.entry(w.GroupKey, ops, "r1", "r2")}
+				f.accept(w)
+			}
+			b := f.claim(10)
+			require.Len(t, b, 2)
+			require.ElementsMatch(t, []relay.LimiterID{"r1", "r2"}, []relay.LimiterID{b[0].Limiter, b[1].Limiter})
+			require.Equal(t, map[relay.LimiterID]int{"r1": 3, "r2": 3}, f.stats().Limiters)
+		},
+		"a hold stops its limiter alone": func(t *testing.T, f *fixture) {
+			f.acceptMany(2)
+			w := f.webhook("pay")
+			w.Entries = []outbox.Entry{f.entry("pay", pay, "other")}
+			b := f.claimOne()
+			f.settle(b, outbox.Outcome{Result: outbox.Retry, Items: ids(b), Hold: 10 * time.Minute})
+			batches, wait := f.claimWait(10)
+			require.Empty(t, batches)
+			require.Equal(t, 10*time.Minute, wait)
+			require.Equal(t, map[relay.LimiterID]time.Time{robot: f.Now().Add(10 * time.Minute)}, f.stats().Holds)
+			f.accept(w)
+			require.Equal(t, relay.LimiterID("other"), f.claimOne().Limiter)
+			f.Advance(10 * time.Minute)
+			require.Len(t, f.claim(10), 3, "the lease of the other limiter has ended too")
+			require.Empty(t, f.stats().Holds)
+		},
+		"a limiter's backlog does not push others aside": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}, pay: {}}
+			f.acceptMany(50)
+			w := f.webhook("pay")
+			w.Entries = []outbox.Entry{f.entry("pay", pay, "other")}
+			f.accept(w)
+			b := f.claim(2)
+			require.ElementsMatch(t, []relay.LimiterID{robot, "other"}, []relay.LimiterID{b[0].Limiter, b[1].Limiter})
+		},
+	}
+}
+
+// acceptMany accepts so many webhooks, each of a group of its own.
+func (f *fixture) acceptMany(n int) {
+	f.t.Helper()
+	for i := range n {
+		f.accept(f.webhook(fmt.Sprint("many", i)))
+	}
+}

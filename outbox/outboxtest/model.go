@@ -1,0 +1,168 @@
+package outboxtest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// runModel makes random calls on a store and on Memory, and compares what they answer. Which of several ready lanes are
+// claimed is the store's choice, that it may claim each of them and leaves none is not.
+func runModel(t *testing.T, open Open) {
+	t.Helper()
+	rapid.Check(t, func(rt *rapid.T) {
+		clock := NewClock()
+		m := &machine{t: rt, Clock: clock, store: open(t, clock.Now), model: NewMemory(clock.Now)}
+		defer func() { require.NoError(rt, m.store.Close()) }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"accept":  m.accept,
+			"claim":   m.claim,
+			"settle":  m.settle,
+			"advance": func(rt *rapid.T) { m.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second) },
+			"":        m.check,
+		})
+		m.compareHistory()
+	})
+}
+
+// A machine is a store and its model.
+type machine struct {
+	t *rapid.T
+	*Clock
+	store   outbox.Store
+	model   *Memory
+	batches []outbox.Batch // all that were ever claimed
+	count   int
+}
+
+func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
+	return map[relay.IntegrationID]outbox.Terms{
+		"ops/dingtalk/a": {Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2},
+		"ops/wecom/b":    {Limit: relay.Limit{Messages: 2, Per: time.Minute}},
+		"ops/email/c":    {MaxInFlight: 3},
+	}
+}
+
+func (m *machine) accept(rt *rapid.T) {
+	m.count++
+	group := rapid.SampledFrom([]string{"g", "h", "i"}).Draw(rt, "group")
+	w := outbox.Webhook{
+		ID: fmt.Sprintf("w%03d", m.count), ReceivedAt: m.Now(), GroupKey: group, Receiver: "ops",
+		Slot: slot(group), State: state(rapid.IntRange(1, 3).Draw(rt, "state")), Window: 2 * time.Minute,
+		Reminder: rapid.IntRange(0, 9).Draw(rt, "reminder") == 0, Alerts: 1, Status: relay.StatusFiring,
+	}
+	if m.count > 1 && rapid.IntRange(0, 9).Draw(rt, "again") == 0 {
+		w.ID = fmt.Sprintf("w%03d", m.count-1)
+	}
+	for range rapid.IntRange(0, 3).Draw(rt, "entries") {
+		integration := rapid.SampledFrom([]relay.IntegrationID{
+			"ops/dingtalk/a", "ops/wecom/b", "ops/email/c", "gone/slack/d",
+		}).Draw(rt, "integration")
+		limiters := rapid.SampledFrom([][]relay.LimiterID{{"r1"}, {"r2"}, {"r1", "r2"}}).Draw(rt, "limiters")
+		w.Entries = append(w.Entries, outbox.Entry{
+			Lane:  outbox.Lane{Integration: integration, Destination: "d", GroupKey: group, Receiver: "ops"},
+			State: state(rapid.IntRange(1, 2).Draw(rt, "part")), Limiters: limiters,
+			Notification: fmt.Appendf(nil, `{"n":%d}`, m.count), Destination: relay.Destination{Key: "d"},
+			Told: map[string]time.Time{"a": m.Now()},
+		})
+	}
+	want, err := m.model.Accept(m.t.Context(), w)
+	require.NoError(rt, err)
+	got, err := m.store.Accept(m.t.Context(), w)
+	require.NoError(rt, err)
+	require.Equal(rt, want, got)
+}
+
+func (m *machine) claim(rt *rapid.T) {
+	c := outbox.ClaimRequest{
+		Max: rapid.IntRange(1, 4).Draw(rt, "max"), Lease: time.Duration(rapid.IntRange(5, 60).Draw(rt, "lease")) * time.Second,
+		Integrations: m.terms(),
+	}
+	got, wait, err := m.store.Claim(m.t.Context(), c)
+	require.NoError(rt, err)
+	require.LessOrEqual(rt, len(got), c.Max)
+	m.model.expire(m.Now())
+	for _, b := range got {
+		l := m.model.lane(b.Lanes[0].Lane)
+		_, ready := m.model.ready(l, c, m.Now())
+		require.Zero(rt, ready, "%v is not ready", l.id)
+		require.Contains(rt, l.items[0].entry.Limiters, b.Limiter)
+		require.Zero(rt, m.model.free(b.Limiter, c, m.Now()), "%s has no free slot", b.Limiter)
+		require.Equal(rt, m.model.take(l, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease)), b)
+	}
+	m.batches = append(m.batches, got...)
+	expected := m.model.wait(c, m.Now())
+	if len(got) < c.Max {
+		require.NotEqual(rt, expected, time.Duration(1), "something ready was left")
+	}
+	require.Equal(rt, expected == 0, wait == 0, "wait %v, should be %v", wait, expected)
+	require.LessOrEqual(rt, wait, expected)
+}
+
+func (m *machine) settle(rt *rapid.T) {
+	if len(m.batches) == 0 {
+		rt.Skip("nothing was claimed")
+	}
+	// Mostly one of the newest, which may still be held.
+	newest := m.batches[max(0, len(m.batches)-6):]
+	b := rapid.SampledFrom(newest).Draw(rt, "batch")
+	o := outbox.Outcome{
+		Result: rapid.SampledFrom([]outbox.Result{
+			outbox.Sent, outbox.Sent, outbox.Sent, outbox.Retry, outbox.Dead, outbox.Release,
+		}).Draw(rt, "result"),
+		Ref:  relay.Ref(rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(rt, "ref")),
+		Part: 1, Parts: 2, Text: "text",
+	}
+	switch rapid.IntRange(0, 9).Draw(rt, "items") {
+	case 0:
+		o.Items = []string{"other"}
+	default:
+		o.Items = ids(b)
+	}
+	if o.Result == outbox.Sent || o.Result == outbox.Retry {
+		for range rapid.IntRange(0, 3).Draw(rt, "rest") - 1 {
+			o.Rest = append(o.Rest, relay.Message{ID: "m", Body: []byte("body")})
+		}
+	}
+	if o.Result == outbox.Retry {
+		o.After = time.Duration(rapid.IntRange(0, 60).Draw(rt, "after")) * time.Second
+		o.Hold = time.Duration(max(0, rapid.IntRange(-100, 60).Draw(rt, "hold"))) * time.Second
+		o.Reason = rapid.SampledFrom([]relay.Kind{relay.Transient, relay.RateLimited}).Draw(rt, "reason")
+	}
+	want := m.model.Settle(m.t.Context(), b.Lease, o)
+	got := m.store.Settle(m.t.Context(), b.Lease, o)
+	require.Equal(rt, errors.Is(want, outbox.ErrStale), errors.Is(got, outbox.ErrStale), "%v, should be %v", got, want)
+	require.Equal(rt, want == nil, got == nil, "%v", got)
+}
+
+func (m *machine) check(rt *rapid.T) {
+	want, err := m.model.Stats(m.t.Context())
+	require.NoError(rt, err)
+	got, err := m.store.Stats(m.t.Context())
+	require.NoError(rt, err)
+	require.Equal(rt, want, got)
+}
+
+func (m *machine) compareHistory() {
+	want, _, err := m.model.History(m.t.Context(), outbox.HistoryQuery{Limit: 10_000})
+	require.NoError(m.t, err)
+	var got []outbox.Event
+	q := outbox.HistoryQuery{Limit: 7}
+	for {
+		events, cursor, err := m.store.History(m.t.Context(), q)
+		require.NoError(m.t, err)
+		got = append(got, events...)
+		if q.Cursor = cursor; cursor == "" {
+			break
+		}
+	}
+	require.True(m.t, slices.Equal(want, got), "want %v, got %v", want, got)
+}
