@@ -47,7 +47,8 @@ func (p Part) Head() relay.View {
 }
 
 // Join is the text of a compact part: its title, with the number of the part if that is not in it, the compact text, and
-// a link to where the relay tells the notification in full, when relayURL says where people reach it.
+// a link to where the relay tells the notification in full (a digest: to all of them), when relayURL says where people
+// reach it.
 func (p Part) Join(title, list, relayURL string) string {
 	number := fmt.Sprintf("(%d/%d)", p.Part, p.Parts)
 	if p.Parts > 0 && !strings.Contains(title, number) {
@@ -55,7 +56,11 @@ func (p Part) Join(title, list, relayURL string) string {
 	}
 	lines := []string{title, list}
 	if relayURL != "" {
-		lines = append(lines, strings.TrimSuffix(relayURL, "/")+"/api/v1/notifications/"+p.Notification().ID)
+		link := strings.TrimSuffix(relayURL, "/") + "/api/v1/notifications"
+		if id := p.Notification().ID; id != "" {
+			link += "/" + id
+		}
+		lines = append(lines, link)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -72,6 +77,9 @@ type Limits struct {
 // Render makes the messages of the notification that v shows, all of its alerts or those of v.Alerts. It calls render
 // for candidate parts, which encodes the message and says whether it fits the vendor's limits; the answer for a part
 // must depend on nothing else. It returns the messages in order, or the first error of render.
+//
+// A delivery of several notifications becomes one compact message over all of them, whatever v.Telling is; the
+// notification that render sees then stands for all.
 func Render[T any](v relay.View, limits Limits, render func(Part) (T, bool, error)) ([]T, error) {
 	alerts := v.Alerts
 	if alerts == nil {
@@ -79,6 +87,9 @@ func Render[T any](v relay.View, limits Limits, render func(Part) (T, bool, erro
 	}
 	s := &splitter[T]{view: v, limits: limits, render: render}
 	s.view.Part, s.view.Parts, s.view.Omitted = 0, 0, nil
+	if len(v.Delivery.Tellings) > 1 {
+		return s.digest()
+	}
 	return s.messages(firingFirst(alerts))
 }
 

@@ -146,6 +146,29 @@ func TestRenderCutsTheHead(t *testing.T) {
 	require.Contains(t, messages[0].text, split.Mark)
 }
 
+func TestRenderDigest(t *testing.T) {
+	t.Parallel()
+	v := view(alerts(40, 250))
+	for i := range 30 {
+		one := view(relay.Alerts{alert(100 + i)})
+		one.Notification().GroupLabels = template.KV{"alertname": "DiskFull", "instance": strconv.Itoa(i)}
+		v.Delivery.Tellings = append(v.Delivery.Tellings, one.Delivery.Tellings...)
+	}
+	c := &channel{limit: 2048}
+	messages, err := split.Render(v, split.Limits{Parts: 5, Room: 2000}, c.render)
+	require.NoError(t, err)
+	require.Len(t, messages, 1, "one send slot")
+	m := messages[0]
+	require.LessOrEqual(t, len(m.body), c.limit)
+	require.Len(t, m.part.Omitted, 70)
+	require.Equal(t, template.KV{"alertname": "DiskFull"}, m.part.Notification().GroupLabels)
+	for i := range 30 {
+		require.Contains(t, m.text, alert(100+i).Fingerprint, "each notification has a line before any has two")
+	}
+	require.Len(t, v.Delivery.Tellings, 31, "the delivery itself is unchanged")
+	require.Len(t, v.Notification().Alerts, 40)
+}
+
 func TestRenderErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken template")

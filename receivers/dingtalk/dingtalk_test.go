@@ -395,6 +395,7 @@ func TestGolden(t *testing.T) {
 		{name: "hostile.text", payload: "html-chars", config: dingtalk.Config{MessageType: "text"}},
 		{name: "unicode", payload: "unicode"},
 		{name: "cut", payload: "big-annotation"},
+		{name: "digest", payload: "single-firing,html-chars,group-50-firing,single-resolved"},
 		{name: "50-alerts", payload: "group-50-firing", config: dingtalk.Config{Common: relay.Common{MaxParts: 2}}},
 	}
 	for _, tt := range tests {
@@ -403,8 +404,14 @@ func TestGolden(t *testing.T) {
 			tt.config.URL = secret.New("http://localhost" + path)
 			tt.config.Mention = dingtalk.Mention{Mobiles: []string{"13800000000"}}
 			setup := build(t, tt.config, receiverstest.Env(t, words(t)))
-			d := receiverstest.Delivery(t, tt.payload)
+			first, others, _ := strings.Cut(tt.payload, ",")
+			d := receiverstest.Delivery(t, first)
 			d.Plain = tt.plain
+			for name := range strings.SplitSeq(others, ",") {
+				if name != "" {
+					d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
+				}
+			}
 			messages, err := setup.Render(d)
 			require.NoError(t, err)
 			var bodies bytes.Buffer

@@ -45,14 +45,10 @@ type at struct {
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
 // in which nothing is markup.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	var messages []relay.Message
-	for telling := range d.Tellings {
-		view := relay.View{Delivery: &d, Telling: telling, Mentions: i.mentions}
-		parts, err := split.Render(view, split.Limits{Parts: i.maxParts, Room: maxBody}, i.part)
-		if err != nil {
-			return nil, err
-		}
-		messages = append(messages, parts...)
+	view := relay.View{Delivery: &d, Mentions: i.mentions}
+	messages, err := split.Render(view, split.Limits{Parts: i.maxParts, Room: maxBody}, i.part)
+	if err != nil {
+		return nil, err
 	}
 	for n := range messages {
 		messages[n].Part, messages[n].Parts = n+1, len(messages)
@@ -62,7 +58,7 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 
 // part renders one message and says whether it is short enough.
 func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
-	m := relay.Message{ID: fmt.Sprintf("%s-%d-%d", p.Delivery.ID, p.Telling+1, max(1, p.Part))}
+	m := relay.Message{ID: fmt.Sprintf("%s-%d", p.Delivery.ID, max(1, p.Part))}
 	b := body{Type: TypeText, At: i.at, UUID: m.ID}
 	if p.Part > 1 {
 		b.At, p.Mentions = nil, nil // once is enough

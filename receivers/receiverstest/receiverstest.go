@@ -72,6 +72,7 @@ func Run(t *testing.T, s Suite) {
 		{"a message survives storage", contract.testStorage},
 		{"500 alerts take at most max_parts messages", contract.testManyAlerts},
 		{"10,000 alerts are no work for minutes", contract.testHuge},
+		{"a digest is one message", contract.testDigest},
 		{"strangers' text only shows", contract.testHostile},
 		{"any text fits", contract.testAnyText},
 		{"a failing template is an error, and the plain form stands in", contract.testPlain},
@@ -308,6 +309,22 @@ func (c contract) testHuge() {
 	require.LessOrEqual(t, len(messages), MaxParts)
 	for _, m := range messages {
 		s.Check(t, m)
+	}
+}
+
+func (c contract) testDigest() {
+	t, s := c.t, c.Suite
+	b := s.build(t, s.Vendor(t))
+	d := Many(1)
+	for i := range 100 {
+		d.Tellings = append(d.Tellings, Many(i%3+1).Tellings...)
+	}
+	for _, plain := range []bool{false, true} {
+		d.Plain = plain
+		messages := b.render(d)
+		require.Len(t, messages, 1)
+		s.Check(t, messages[0])
+		require.Positive(t, strings.Count(messages[0].Text, "DiskFull"), "alerts are named")
 	}
 }
 

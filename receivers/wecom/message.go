@@ -41,29 +41,22 @@ const all = "@all"
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
 // in which nothing is markup.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	var messages []relay.Message
-	for telling := range d.Tellings {
-		view := relay.View{Delivery: &d, Telling: telling}
-		main := form{i, i.text, TypeText, "", i.mention}
-		if i.messageType == TypeMarkdown {
-			main.messageType = TypeMarkdown
-		}
-		if i.twin != nil && !d.Plain {
-			main.mention = Mention{}
-		}
-		parts, err := main.render(view, i.maxParts)
+	view := relay.View{Delivery: &d}
+	main := form{i, i.text, i.messageType, "", i.mention}
+	twin := i.twin != nil && !d.Plain
+	if twin {
+		main.mention = Mention{}
+	}
+	messages, err := main.render(view, i.maxParts)
+	if err != nil {
+		return nil, err
+	}
+	if twin {
+		more, err := form{i, i.twin, TypeText, "-twin", i.mention}.render(view, 1)
 		if err != nil {
 			return nil, err
 		}
-		messages = append(messages, parts...)
-		if i.twin == nil || d.Plain {
-			continue
-		}
-		twin, err := form{i, i.twin, TypeText, "-twin", i.mention}.render(view, 1)
-		if err != nil {
-			return nil, err
-		}
-		messages = append(messages, twin...)
+		messages = append(messages, more...)
 	}
 	for n := range messages {
 		messages[n].Part, messages[n].Parts = n+1, len(messages)
@@ -109,7 +102,7 @@ func (m Mention) users() []string {
 
 // part renders one message and says whether it is short enough.
 func (f form) part(p split.Part) (relay.Message, bool, error) {
-	m := relay.Message{ID: fmt.Sprintf("%s-%d-%d%s", p.Delivery.ID, p.Telling+1, max(1, p.Part), f.suffix)}
+	m := relay.Message{ID: fmt.Sprintf("%s-%d%s", p.Delivery.ID, max(1, p.Part), f.suffix)}
 	if p.Delivery.Plain {
 		m.Fallback = fallback
 	}

@@ -356,6 +356,7 @@ func TestGolden(t *testing.T) {
 		{name: "hostile.text", payload: "html-chars", config: wecom.Config{MessageType: "text"}},
 		{name: "unicode", payload: "unicode"},
 		{name: "cut", payload: "big-annotation"},
+		{name: "digest", payload: "single-firing,html-chars,group-50-firing,single-resolved"},
 		{name: "50-alerts", payload: "group-50-firing", config: wecom.Config{Common: relay.Common{MaxParts: 2}}},
 	}
 	for _, tt := range tests {
@@ -364,8 +365,14 @@ func TestGolden(t *testing.T) {
 			tt.config.Robot = robot()
 			tt.config.Mention = wecom.Mention{UserIDs: []string{"alice"}}
 			setup := build(t, tt.config, receiverstest.Env(t, words(t)))
-			d := receiverstest.Delivery(t, tt.payload)
+			first, others, _ := strings.Cut(tt.payload, ",")
+			d := receiverstest.Delivery(t, first)
 			d.Plain = tt.plain
+			for name := range strings.SplitSeq(others, ",") {
+				if name != "" {
+					d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
+				}
+			}
 			messages, err := setup.Render(d)
 			require.NoError(t, err)
 			var bodies bytes.Buffer
