@@ -122,6 +122,14 @@ untagged: |
 	require.Equal(t, "two\nlines\n", h.Untagged)
 }
 
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	h, faults := decode(t, "\uFEFFtext: a\r\nlock: b\r\n")
+	require.Empty(t, faults)
+	require.Equal(t, "a", h.Text)
+	require.Equal(t, "b", h.Lock)
+}
+
 func TestMergeKeys(t *testing.T) {
 	t.Parallel()
 	h, faults := decode(t, `
@@ -223,6 +231,7 @@ func TestSyntax(t *testing.T) {
 	for text, want := range map[string]strictyaml.Fault{
 		"a: [1":         {Line: 1, Message: "not valid YAML: sequence end token ']' not found"},
 		"a: 1\n b: 2":   {Line: 1, Message: "not valid YAML: mapping value is not allowed in this context"},
+		"a: {{ .B }}":   {Line: 1, Message: "not valid YAML: could not find flow map content; a template must stand in quotes"},
 		"a: 1\n---\nb:": {Line: 3, Message: "a second YAML document; one is expected"},
 	} {
 		_, wrong := strictyaml.Parse([]byte(text))

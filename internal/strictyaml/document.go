@@ -6,6 +6,7 @@
 package strictyaml
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +19,9 @@ import (
 
 // maxSize bounds a file. A configuration of a thousand receivers is below a tenth of it.
 const maxSize = 4 << 20
+
+// byteOrderMark begins a file that some editors write.
+const byteOrderMark = "\uFEFF"
 
 // A Document is one parsed YAML file.
 type Document struct {
@@ -43,9 +47,10 @@ func Parse(data []byte) (doc *Document, fault *Fault) {
 			doc, fault = nil, &Fault{Message: "not valid YAML"}
 		}
 	}()
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, syntaxFault(err)
+		return nil, syntaxFault(err, data)
 	}
 	doc = &Document{anchors: make(map[string]ast.Node), lines: make(map[string]int)}
 	for _, d := range file.Docs {
@@ -76,8 +81,9 @@ func (d *Document) Line(path string) int {
 	return 0
 }
 
-// syntaxFault keeps line and text of a parser's error, and leaves out the source it quotes.
-func syntaxFault(err error) *Fault {
+// syntaxFault keeps line and text of a parser's error, and leaves out the source it quotes. It knows the mistake that is
+// made most: a template without quotes.
+func syntaxFault(err error, data []byte) *Fault {
 	fault := &Fault{Message: "not valid YAML"}
 	var e yaml.Error
 	if !errors.As(err, &e) {
@@ -88,6 +94,11 @@ func syntaxFault(err error) *Fault {
 	}
 	if tk := e.GetToken(); tk != nil {
 		fault.Line = tokenLine(tk)
+	}
+	if lines := bytes.Split(data, []byte("\n")); fault.Line > 0 && fault.Line <= len(lines) {
+		if bytes.Contains(lines[fault.Line-1], []byte(": {{")) {
+			fault.Message += "; a template must stand in quotes"
+		}
 	}
 	return fault
 }
