@@ -3,11 +3,11 @@ package deliver
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/wire"
 	"github.com/alertrelay/relay/outbox"
 )
 
@@ -58,8 +58,8 @@ func deliveryID(b outbox.Batch) string {
 func decode(items []outbox.Item) (*relay.Notification, error) {
 	read := make([]*relay.Notification, len(items))
 	for i, item := range items {
-		read[i] = new(relay.Notification)
-		if err := json.Unmarshal(item.Notification, read[i]); err != nil {
+		var err error
+		if read[i], err = wire.Read(item.Notification); err != nil {
 			return nil, fmt.Errorf("decode entry %s: %w", item.ID, err)
 		}
 	}

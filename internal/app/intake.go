@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/dedupe"
+	"github.com/alertrelay/relay/internal/wire"
 	"github.com/alertrelay/relay/outbox"
 	"github.com/alertrelay/relay/route"
 	"github.com/alertrelay/relay/webhook"
@@ -61,9 +61,7 @@ func (in *intake) take(ctx context.Context, p *pipeline, r webhook.Request) (web
 		return in.answer(ctx, w, outbox.Accepted{ID: known.ID, Duplicate: true}), nil
 	}
 	w.Saved = p.enricher.Enrich(ctx, n, known.Saved, r.Snapshot, r.Room)
-	if w.Entries, err = in.entries(ctx, p, r); err != nil {
-		return webhook.Answer{}, err
-	}
+	w.Entries = in.entries(ctx, p, r)
 	accepted, err := in.accept(ctx, w)
 	if err != nil {
 		return webhook.Answer{}, err
@@ -118,7 +116,7 @@ func (in *intake) answer(ctx context.Context, w outbox.Webhook, a outbox.Accepte
 }
 
 // entries cuts a notification into what it means for each destination.
-func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) ([]outbox.Entry, error) {
+func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) []outbox.Entry {
 	var entries []outbox.Entry
 	for _, part := range p.cut(r.Notification, r.Receiver) {
 		whole, firing := &body{Part: part}, (*body)(nil)
@@ -134,22 +132,16 @@ func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) (
 			if b.silent {
 				continue
 			}
-			e, err := in.entry(ctx, &setups[i], b)
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, e)
+			entries = append(entries, in.entry(ctx, &setups[i], b))
 		}
 	}
-	return entries, nil
+	return entries
 }
 
 // entry is what a part of a notification means for one integration.
-func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) (outbox.Entry, error) {
+func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) outbox.Entry {
 	n := b.Notification
-	if err := b.encode(); err != nil {
-		return outbox.Entry{}, err
-	}
+	b.encode()
 	destination, err := destinationOf(s, n)
 	if err != nil {
 		in.metrics.destinationErrors.WithLabelValues(s.Receiver, s.Type).Inc()
@@ -170,7 +162,7 @@ func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) (outbox.En
 		State:        b.state,
 		Notification: b.json,
 		Told:         b.told,
-	}, nil
+	}
 }
 
 // destinationOf asks the integration where a notification goes. When a template of it fails, the notification is not
@@ -201,15 +193,12 @@ func firingOf(whole route.Part) *body {
 	return &body{Part: part, silent: !any}
 }
 
-func (b *body) encode() error {
+func (b *body) encode() {
 	if b.json != nil {
-		return nil
+		return
 	}
 	n := b.Notification
-	var err error
-	if b.json, err = json.Marshal(n); err != nil {
-		return fmt.Errorf("encode notification: %w", err)
-	}
+	b.json = wire.Append(nil, n)
 	b.state = dedupe.StateOfAlerts(n.Alerts, n.TruncatedAlerts)
 	b.told = make(map[string]time.Time, len(n.Alerts))
 	for i := range n.Alerts {
@@ -217,7 +206,6 @@ func (b *body) encode() error {
 			b.told[a.Fingerprint] = a.StartsAt
 		}
 	}
-	return nil
 }
 
 // intakeMetrics count what happens between the way in and the store.

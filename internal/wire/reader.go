@@ -1,4 +1,4 @@
-package webhook
+package wire
 
 import (
 	"encoding/json"
@@ -13,9 +13,8 @@ import (
 // maxDepth bounds how deep values that the relay does not know may be nested.
 const maxDepth = 100
 
-// A reader walks over JSON once, from left to right, where encoding/json walks twice and by reflection: decoding is most
-// of what a notification costs before it is stored. It reads what JSON is and nothing else. The first error ends the
-// walk; later calls return nothing.
+// A reader walks over JSON once, from left to right, where encoding/json walks twice and by reflection. It reads what JSON
+// is and nothing else. The first error ends the walk; later calls return nothing.
 type reader struct {
 	in  []byte
 	at  int
@@ -26,6 +25,8 @@ type reader struct {
 	recent  [128]string
 	seed    maphash.Seed
 	scratch []byte
+
+	own bool // whether the relay's own fields are read
 }
 
 func newReader(in []byte) *reader { return &reader{in: in, seed: maphash.MakeSeed()} }
@@ -72,11 +73,11 @@ func (r *reader) text() string {
 	if r.null() {
 		return ""
 	}
-	return r.own(r.quoted())
+	return r.keep(r.quoted())
 }
 
-// own returns b as a string, and the same string as before where it can.
-func (r *reader) own(b []byte) string {
+// keep returns b as a string, and the same string as before where it can.
+func (r *reader) keep(b []byte) string {
 	slot := &r.recent[maphash.Bytes(r.seed, b)%uint64(len(r.recent))]
 	if *slot != string(b) {
 		*slot = string(b)
