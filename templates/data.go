@@ -184,15 +184,15 @@ func durationAt(a *relay.Alert, now time.Time) time.Duration {
 // Alertmanager sends.
 func (d *Data) ReceiverName() string { return d.notification.ReceiverName() }
 
-// Runbook is the runbook link all alerts have in common; empty when they have none.
-func (d *Data) Runbook() string { return d.notification.Runbook() }
+// Runbook is the runbook link all alerts have in common; empty when they have none, or it may not be followed.
+func (d *Data) Runbook() string { return d.agreed().runbook }
 
 // Silence links to Alertmanager's page for a new silence over the labels of the group.
-func (d *Data) Silence() string { return d.notification.Silence() }
+func (d *Data) Silence() string { return httpURL(d.notification.Silence()) }
 
 // SilenceAlert links to Alertmanager's page for a new silence over one alert's labels.
 func (d *Data) SilenceAlert(a Alert) string {
-	return d.notification.SilenceAlert(relay.Alert{Alert: template.Alert{Labels: a.Labels}})
+	return httpURL(d.notification.SilenceAlert(relay.Alert{Alert: template.Alert{Labels: a.Labels}}))
 }
 
 // IsReminder reports whether nothing is new: Alertmanager's repeat_interval has passed (0.32 and later say so).
@@ -236,8 +236,8 @@ func (d *Data) Summary() string { return d.agreed().summary }
 // Description is the description that all alerts share; empty when they differ, or there is only one.
 func (d *Data) Description() string { return d.agreed().description }
 
-// Source is the link to the expression behind all alerts; empty when they differ.
-func (d *Data) Source() string { return d.agreed().source }
+// Source is the link to the expression behind all alerts; empty when they differ, or it may not be followed.
+func (d *Data) Source() string { return httpURL(d.agreed().source) }
 
 // Omitted are the alerts that this message only counts.
 func (d *Data) Omitted() Alerts { return alertsAt(d.omitted, d.Now) }
@@ -250,9 +250,11 @@ func (d *Data) OmittedCounts() string { return tallyOf(d.omitted).String() }
 
 // common is what all alerts of a notification agree on and the default texts therefore say once.
 type common struct {
-	name, severity, summary, description, source string
-	snapshot                                     relay.Snapshot
-	firing, resolved                             int
+	name, severity       string
+	summary, description string
+	runbook, source      string
+	snapshot             relay.Snapshot
+	firing, resolved     int
 }
 
 // agreed looks once for what all alerts agree on.
@@ -261,7 +263,9 @@ func (d *Data) agreed() *common {
 		return d.common
 	}
 	n := d.notification
-	d.common = &common{name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot()}
+	d.common = &common{
+		name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot(), runbook: httpURL(n.Runbook()),
+	}
 	for i := range n.Alerts {
 		if n.Alerts[i].Status == relay.StatusResolved {
 			d.common.resolved++

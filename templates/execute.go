@@ -38,14 +38,14 @@ type executor struct {
 	execute func(w io.Writer, dot any) error
 }
 
-// compileText parses src over a copy of the templates in base, so that what src defines stays its own.
-func (c *compiled) compileText(base *texttemplate.Template, src string) error {
-	t, err := base.Clone()
+// compileText parses src over a copy of the language's templates, so that what src defines stays its own.
+func (c *compiled) compileText(l *language, src string) error {
+	t, err := l.text.Clone()
 	if err != nil {
 		return err
 	}
 	if t, err = t.New(sourceName).Parse(src); err != nil {
-		return withColumn(err, src, func(src string) error { return parses(base, sourceName, src) })
+		return withColumn(err, src, func(src string) error { return parses(l.text, sourceName, src) })
 	}
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
@@ -62,21 +62,20 @@ func (c *compiled) compileText(base *texttemplate.Template, src string) error {
 		}
 		e := &executor{run: new(run)}
 		e.run.include = own.ExecuteTemplate
-		e.execute = own.Funcs(e.run.functions()).Execute
+		e.execute = own.Funcs(e.run.functions(l)).Execute
 		return e, nil
 	}
 	return c.warm()
 }
 
-// compileHTML is compileText for HTML. Escaping happens here too, since it finds faults of its own; plain are the same
-// templates as text.
-func (c *compiled) compileHTML(base *htmltemplate.Template, plain *texttemplate.Template, src string) error {
-	t, err := base.Clone()
+// compileHTML is compileText for HTML. Escaping happens here too, since it finds faults of its own.
+func (c *compiled) compileHTML(l *language, src string) error {
+	t, err := l.html.Clone()
 	if err != nil {
 		return err
 	}
 	if t, err = t.New(sourceName).Parse(src); err != nil {
-		return withColumn(err, src, func(src string) error { return parses(plain, sourceName, src) })
+		return withColumn(err, src, func(src string) error { return parses(l.text, sourceName, src) })
 	}
 	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
 		return nil
@@ -92,7 +91,7 @@ func (c *compiled) compileHTML(base *htmltemplate.Template, plain *texttemplate.
 			return nil, err
 		}
 		e := &executor{run: new(run)}
-		e.execute = own.Funcs(e.run.functions()).Execute
+		e.execute = own.Funcs(e.run.functions(l)).Execute
 		// The first execution escapes; it ends at the first byte.
 		if err := e.execute(noOutput{}, nil); !errors.Is(err, errNoOutput) {
 			return nil, err
@@ -203,14 +202,16 @@ func (r *run) begin(dot *Data, timeout time.Duration, limit int) {
 
 func (r *run) end() { *r = run{include: r.include} }
 
-// functions are those that belong to an execution. now and since are Alertmanager's, by the clock of the delivery;
-// routeLabels never executes a value, because here values come from the request.
-func (r *run) functions() map[string]any {
+// functions are those that belong to an execution. now and since are Alertmanager's, by the clock of the delivery, as are
+// our clock and span; routeLabels never executes a value, because here values come from the request.
+func (r *run) functions(l *language) map[string]any {
 	return map[string]any{
 		enterFunction: r.enter,
 		leaveFunction: r.leave,
 		boundFunction: r.bound,
 		"include":     r.includeText,
+		"clock":       func(t time.Time) string { return clock(l.zone, r.dot.Now, t) },
+		"span":        func(start, end time.Time) string { return span(l.zone, r.dot.Now, start, end) },
 		"now":         func() time.Time { return r.dot.Now },
 		"since":       func(t time.Time) time.Duration { return r.dot.Now.Sub(t) },
 		"routeLabels": func(name string) string { return r.dot.RouteLabels[name] },

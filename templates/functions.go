@@ -16,8 +16,6 @@ func (l *language) functions() map[string]any {
 		"severityWord": func(severity string) string { return l.words.severity(severity) },
 		"duration":     func(d time.Duration) string { return l.words.duration(d) },
 		"localTime":    func(t time.Time) string { return t.In(l.zone).Format("2006-01-02 15:04:05 MST") },
-		"clock":        func(now, t time.Time) string { return clock(l.zone, now, t) },
-		"span":         func(now, start, end time.Time) string { return span(l.zone, now, start, end) },
 		"locale":       func() string { return l.locale },
 
 		"mark":       mark,
@@ -49,7 +47,7 @@ func (l *language) functions() map[string]any {
 		"hasPrefix": func(prefix, s string) bool { return strings.HasPrefix(s, prefix) },
 		"hasSuffix": func(suffix, s string) bool { return strings.HasSuffix(s, suffix) },
 	}
-	maps.Copy(functions, new(run).functions())
+	maps.Copy(functions, new(run).functions(l))
 	return functions
 }
 

@@ -21,9 +21,9 @@ type Item struct {
 	Summary string
 	// Description is the annotation description, else message, when it says more than the summary.
 	Description string
-	// Own is the part of the alert's snapshot that not all alerts agree on.
-	Own relay.Snapshot
-	// Runbook and Source are links.
+	// Own is the part of the alert's snapshot that not all alerts agree on; nil when there is none.
+	Own *relay.Snapshot
+	// Runbook and Source are links, or empty.
 	Runbook, Source  string
 	StartsAt, EndsAt time.Time
 	Duration         time.Duration
@@ -64,7 +64,7 @@ func newItem(d *Data, a *Alert, original *relay.Alert) *Item {
 		Summary:     unless(common.summary, summary(a.Annotations)),
 		Description: unless(common.description, description(a.Annotations)),
 		Own:         ownSnapshot(&a.Snapshot, &common.snapshot),
-		Runbook:     unless(d.Runbook(), a.Runbook),
+		Runbook:     unless(d.Runbook(), httpURL(a.Runbook)),
 		StartsAt:    a.StartsAt,
 		EndsAt:      a.EndsAt,
 		Duration:    a.Duration,
@@ -74,7 +74,7 @@ func newItem(d *Data, a *Alert, original *relay.Alert) *Item {
 		alert:       original,
 	}
 	if common.source == "" {
-		i.Source = a.GeneratorURL
+		i.Source = httpURL(a.GeneratorURL)
 	}
 	return i
 }
@@ -87,8 +87,8 @@ func unless(common, own string) string {
 	return own
 }
 
-// ownSnapshot is what a snapshot holds beyond what all have in common.
-func ownSnapshot(own, common *relay.Snapshot) relay.Snapshot {
+// ownSnapshot is what a snapshot holds beyond what all have in common; nil when that is nothing.
+func ownSnapshot(own, common *relay.Snapshot) *relay.Snapshot {
 	s := relay.Snapshot{
 		TraceID:   unless(common.TraceID, own.TraceID),
 		RoomID:    unless(common.RoomID, own.RoomID),
@@ -106,5 +106,8 @@ func ownSnapshot(own, common *relay.Snapshot) relay.Snapshot {
 			return ok && shared == value
 		})
 	}
-	return s
+	if s.IsZero() {
+		return nil
+	}
+	return &s
 }

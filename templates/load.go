@@ -27,7 +27,8 @@ type file struct {
 
 // alertmanagerTemplates returns Alertmanager's default templates with its functions, and ours beside them. Where both
 // have a name, Alertmanager's function holds.
-func alertmanagerTemplates(ours map[string]any) (*texttemplate.Template, *htmltemplate.Template, error) {
+// late are those that depend on the execution: they hold over all, and each executor brings its own.
+func alertmanagerTemplates(ours, late map[string]any) (*texttemplate.Template, *htmltemplate.Template, error) {
 	var text *texttemplate.Template
 	var html *htmltemplate.Template
 	_, err := template.FromGlobs(nil, func(t *texttemplate.Template, h *htmltemplate.Template) {
@@ -36,8 +37,6 @@ func alertmanagerTemplates(ours map[string]any) (*texttemplate.Template, *htmlte
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse Alertmanager's templates: %w", err)
 	}
-	// Those that depend on the execution: each executor brings its own.
-	late := new(run).functions()
 	return text.Funcs(late), html.Funcs(late), nil
 }
 

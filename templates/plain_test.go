@@ -150,10 +150,10 @@ func TestDurationsAndTimes(t *testing.T) {
 	v := viewOf(payload(t, "single-firing"))
 	for src, want := range map[string]string{
 		`{{ localTime .Now }}`:                                             "2026-11-20 15:10:25 CST",
-		`{{ clock .Now .Now }}`:                                            "15:10 CST",
-		`{{ clock .Now (toDate "2006-01-02" "2026-11-01") }}`:              "11-01 08:00 CST",
-		`{{ clock .Now (toDate "2006-01-02" "2025-11-01") }}`:              "2025-11-01 08:00 CST",
-		`{{ span .Now (toDate "2006-01-02" "2026-11-19") .Now }}`:          "11-19 08:00 – 11-20 15:10 CST",
+		`{{ clock .Now }}`:                                                 "15:10 CST",
+		`{{ clock (toDate "2006-01-02" "2026-11-01") }}`:                   "11-01 08:00 CST",
+		`{{ clock (toDate "2006-01-02" "2025-11-01") }}`:                   "2025-11-01 08:00 CST",
+		`{{ span (toDate "2006-01-02" "2026-11-19") .Now }}`:               "11-19 08:00 – 11-20 15:10 CST",
 		`{{ humanize 1234567 }} {{ humanize "0.00123" }} {{ humanize 0 }}`: "1.235M 1.23m 0",
 		`{{ humanize1024 1048576 }} {{ humanizePercentage "0.12345" }}`:    "1Mi 12.35%",
 		`{{ humanizeDuration 90 }} {{ now | date "15:04" }}`:               "1m 30s 07:10",

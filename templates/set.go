@@ -146,9 +146,9 @@ func (s *Set) template(key sourceKey) (relay.Template, error) {
 	var err error
 	if key.html {
 		c.limit = s.config.MaxHTML
-		err = c.compileHTML(l.html, l.text, key.src)
+		err = c.compileHTML(l, key.src)
 	} else {
-		err = c.compileText(l.text, key.src)
+		err = c.compileText(l, key.src)
 	}
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ type language struct {
 func newLanguage(locale string, zone *time.Location, files []file) (*language, error) {
 	l := &language{locale: locale, zone: zone}
 	var err error
-	if l.text, l.html, err = alertmanagerTemplates(l.functions()); err != nil {
+	if l.text, l.html, err = alertmanagerTemplates(l.functions(), new(run).functions(l)); err != nil {
 		return nil, err
 	}
 	builtin, err := builtinFiles()
