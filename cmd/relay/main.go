@@ -62,6 +62,7 @@ func newProgram(stdout, stderr io.Writer) (*kingpin.Application, map[string]comm
 
 	commands := map[string]command{}
 	addServe(root, commands)
+	addDemo(root, commands)
 	addCheckConfig(root, commands)
 	addConfigShow(root, commands)
 	return root, commands

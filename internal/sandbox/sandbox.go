@@ -18,6 +18,9 @@ const (
 	InboxEmail    = "email"
 )
 
+// inboxes are all of them, in the order in which the page shows them.
+func inboxes() []string { return []string{InboxDingTalk, InboxWeCom, InboxSlack, InboxEmail} }
+
 // Options say how a sandbox is run. The zero value listens on free loopback ports and keeps the last 1,000 of each.
 type Options struct {
 	// Now is the clock of rate windows, bans and expiries; default time.Now.
@@ -30,6 +33,8 @@ type Options struct {
 	CountOnly bool
 	// Mail is how the mail server behaves.
 	Mail MailSettings
+	// Zone is the time zone of the page; default time.Local.
+	Zone *time.Location
 	// Events feeds the page's timeline of what the relay did, newest first; nil leaves the timeline out.
 	Events func() []Event
 }
@@ -60,6 +65,9 @@ func Start(opts Options) (*Sandbox, error) {
 	if opts.Listen == "" {
 		opts.Listen = "127.0.0.1:0"
 	}
+	if opts.Zone == nil {
+		opts.Zone = time.Local
+	}
 	if opts.Keep == 0 {
 		opts.Keep = defaultKeep
 	}
@@ -78,14 +86,21 @@ func Start(opts Options) (*Sandbox, error) {
 	if s.Mail, err = startMail(b, opts.Mail); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s.handler = s.routes()
+	mux := s.vendors()
+	page, err := newPage(s)
+	if err != nil {
+		s.Mail.close()
+		return nil, errors.Join(fmt.Errorf("sandbox: page: %w", err), listener.Close())
+	}
+	page.routes(mux)
+	s.handler = mux
 	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
 	s.serving.Go(func() { _ = s.server.Serve(listener) })
 	return s, nil
 }
 
-// routes maps the vendors' own paths. They do not overlap, so one listener serves all three.
-func (s *Sandbox) routes() http.Handler {
+// vendors maps the vendors' own paths. They do not overlap, so one listener serves all three.
+func (s *Sandbox) vendors() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/robot/send", s.DingTalk)
 	mux.Handle("/cgi-bin/webhook/", s.WeCom)

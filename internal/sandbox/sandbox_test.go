@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -133,4 +134,12 @@ func TestAwaitWakesWhenAMessageComes(t *testing.T) {
 	cancel()
 	_, err := sb.Await(ctx, "wecom", 2)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// serve runs a handler until the test ends.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
 }
