@@ -17,7 +17,7 @@ import (
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = time.Minute
-	idleTimeout       = 2 * time.Minute // longer than Alertmanager keeps an idle connection, so that it closes first
+	idleTimeout       = 6 * time.Minute // Alertmanager keeps an idle connection for 5: it closes first
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 5 * time.Second
 )
