@@ -69,18 +69,18 @@ func (p Part) Join(title, list, relayURL string) string {
 type Limits struct {
 	// Parts is the number of messages allowed; at least 1.
 	Parts int
-	// Room is about how many bytes of text a message holds. It is where the search for cut and compact texts begins;
+	// Room is how much a message holds, in bytes or whatever the vendor counts. The search for what fits starts from it;
 	// what fits in the end, the render function decides.
 	Room int
 }
 
 // Render makes the messages of the notification that v shows, all of its alerts or those of v.Alerts. It calls render
-// for candidate parts, which encodes the message and says whether it fits the vendor's limits; the answer for a part
-// must depend on nothing else. It returns the messages in order, or the first error of render.
+// for candidate parts, which encodes the message and says how much room is left up to the vendor's limit, in the unit of
+// Limits.Room; less than 0 when it is too long. The answer for a part must depend on nothing else. It returns the messages in order, or the first error of render.
 //
 // A delivery of several notifications becomes one compact message over all of them, whatever v.Telling is; the
 // notification that render sees then stands for all.
-func Render[T any](v relay.View, limits Limits, render func(Part) (T, bool, error)) ([]T, error) {
+func Render[T any](v relay.View, limits Limits, render func(Part) (T, int, error)) ([]T, error) {
 	alerts := v.Alerts
 	if alerts == nil {
 		alerts = v.Notification().Alerts
@@ -111,7 +111,7 @@ func rank(a relay.Alert) int {
 type splitter[T any] struct {
 	view   relay.View
 	limits Limits
-	render func(Part) (T, bool, error)
+	render func(Part) (T, int, error)
 }
 
 // packed is a part with its message.
@@ -128,8 +128,8 @@ const (
 
 func (s *splitter[T]) messages(alerts relay.Alerts) ([]T, error) {
 	if len(alerts) <= s.limits.Room/leastAlert {
-		message, ok, err := s.try(alerts, 0, 0)
-		if err != nil || ok {
+		message, spare, err := s.try(alerts, 0, 0)
+		if err != nil || spare >= 0 {
 			return []T{message}, err
 		}
 	}
@@ -172,11 +172,11 @@ func (s *splitter[T]) numbered(parts []packed[T]) ([]T, error) {
 	for i, p := range parts {
 		if p.part.Parts != total {
 			p.part.Part, p.part.Parts = min(i+1, total), total
-			message, ok, err := s.render(p.part)
+			message, spare, err := s.render(p.part)
 			if err != nil {
 				return nil, err
 			}
-			if !ok {
+			if spare < 0 {
 				return nil, ErrNoRoom
 			}
 			p.message = message
@@ -190,8 +190,8 @@ func (s *splitter[T]) numbered(parts []packed[T]) ([]T, error) {
 func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[T], error) {
 	if number == s.mostParts() {
 		if len(rest) <= max(1, 2*guess) { // else it is hopeless
-			message, ok, err := s.try(rest, number, total)
-			if err != nil || ok {
+			message, spare, err := s.try(rest, number, total)
+			if err != nil || spare >= 0 {
 				return packed[T]{s.part(rest, number, total), message}, err
 			}
 		}
@@ -201,16 +201,12 @@ func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[
 		return s.cut(rest, number, total)
 	}
 	var best T
-	step := 1 // parts are much alike
-	if number == 1 {
-		step = max(1, guess/8)
-	}
-	n, err := largest(1, len(rest), guess, step, func(n int) (bool, error) {
-		message, ok, err := s.try(rest[:n], number, total)
-		if ok {
+	n, err := s.largest(len(rest), guess, func(n int) (int, error) {
+		message, spare, err := s.try(rest[:n], number, total)
+		if spare >= 0 {
 			best = message
 		}
-		return ok, err
+		return spare, err
 	})
 	if err != nil {
 		return packed[T]{}, err
@@ -222,7 +218,7 @@ func (s *splitter[T]) next(rest relay.Alerts, number, total, guess int) (packed[
 }
 
 // try renders alerts in full.
-func (s *splitter[T]) try(alerts relay.Alerts, number, total int) (T, bool, error) {
+func (s *splitter[T]) try(alerts relay.Alerts, number, total int) (T, int, error) {
 	return s.render(s.part(alerts, number, total))
 }
 
@@ -238,13 +234,13 @@ func (s *splitter[T]) compact(alerts relay.Alerts, number, total int) (packed[T]
 		p := Part{View: view}
 		p.Alerts, p.Omitted, p.Part, p.Parts = relay.Alerts{}, alerts, number, total
 		var best packed[T]
-		room, err := largest(1, roomSteps, roomSteps, 1, func(step int) (bool, error) {
+		room, err := s.largest(roomSteps, roomSteps, func(step int) (int, error) {
 			p.Room = s.limits.Room * step / roomSteps
-			message, ok, err := s.render(p)
-			if ok {
+			message, spare, err := s.render(p)
+			if spare >= 0 {
 				best = packed[T]{p, message}
 			}
-			return ok, err
+			return spare, err
 		})
 		if err != nil || room > 0 {
 			return best, err
@@ -260,15 +256,15 @@ const roomSteps = 32
 // does not help.
 func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], error) {
 	var best packed[T]
-	_, err := largest(1, cutSteps, cutSteps/2, cutSteps/8, func(step int) (bool, error) {
+	_, err := s.largest(cutSteps, cutSteps/2, func(step int) (int, error) {
 		length := max(shortestValue, s.limits.Room*step/cutSteps)
 		p := Part{View: cutView(s.view, length)}
 		p.Alerts, p.Part, p.Parts = relay.Alerts{cutAlert(alert[0], length)}, number, total
-		message, ok, err := s.render(p)
-		if ok {
+		message, spare, err := s.render(p)
+		if spare >= 0 {
 			best = packed[T]{p, message}
 		}
-		return ok, err
+		return spare, err
 	})
 	if err != nil {
 		return best, err
@@ -282,32 +278,37 @@ func (s *splitter[T]) cut(alert relay.Alerts, number, total int) (packed[T], err
 // cutSteps is how finely the length of cut values is searched.
 const cutSteps = 64
 
-// largest returns the largest n of [low, high] for which fits holds, or 0 when it does not hold for low. It asks about
-// guess first, then step away from it, then ever farther, so that a good guess costs few calls. The last call that said
-// yes is the one for its result.
-func largest(low, high, guess, step int, fits func(n int) (bool, error)) (int, error) {
-	yes, no := low-1, high+1 // fits holds up to yes, and no longer from no on
-	for n := min(max(guess, low), high); no-yes > 1; step *= 2 {
-		ok, err := fits(n)
+// largest returns the largest n of [1, most] that leaves no less than no room to spare, or 0 when there is none. It asks
+// about guess first, and then where the answers so far point to, as if all items were of one size: a few calls, for most
+// lists. The last call that fitted is the one for its result.
+func (s *splitter[T]) largest(most, guess int, spare func(n int) (int, error)) (int, error) {
+	fits, over := 0, most+1 // the bounds found so far
+	var left, missing int   // the room at these bounds
+	n := min(max(1, guess), most)
+	for calls := 1; over-fits > 1; calls++ {
+		room, err := spare(n)
 		if err != nil {
 			return 0, err
 		}
-		if ok {
-			yes = n
+		if room >= 0 {
+			fits, left = n, room
 		} else {
-			no = n
+			over, missing = n, -room
 		}
 		switch {
-		case no > high: // nothing too large yet
-			n = min(n+step, high)
-		case yes < low: // nothing fits yet
-			n = max(n-step, low)
+		case calls >= maxPointed:
+			n = (fits + over) / 2
+		case over > most: // nothing too large yet
+			n = fits + left*fits/max(1, s.limits.Room-left)
+		case fits == 0: // nothing fits yet
+			n = over - 1 - missing*over/(s.limits.Room+missing)
 		default:
-			n = (yes + no) / 2
+			n = fits + (over-fits)*left/(left+missing)
 		}
+		n = min(max(n, fits+1), over-1)
 	}
-	if yes < low {
-		return 0, nil
-	}
-	return yes, nil
+	return fits, nil
 }
+
+// maxPointed is after how many calls the search halves instead: the items are of very different sizes.
+const maxPointed = 6

@@ -32,7 +32,7 @@ type channel struct {
 	renders int
 }
 
-func (c *channel) render(p split.Part) (message, bool, error) {
+func (c *channel) render(p split.Part) (message, int, error) {
 	c.renders++
 	var b strings.Builder
 	n := p.Notification()
@@ -51,7 +51,7 @@ func (c *channel) render(p split.Part) (message, bool, error) {
 	}
 	m.text = b.String()
 	m.body, _ = json.Marshal(m.text)
-	return m, len(m.body) <= c.limit, nil
+	return m, c.limit - len(m.body), nil
 }
 
 // compact is a small relay.Renderer.Compact.
@@ -97,7 +97,7 @@ func TestRender(t *testing.T) {
 			require.Len(t, messages, tt.parts)
 			require.Equal(t, tt.compact, messages[len(messages)-1].part.Compact())
 			requireWhole(t, tt.alerts, messages, tt.maxParts, c.limit)
-			require.LessOrEqual(t, c.renders, 12*tt.parts, "renders")
+			require.LessOrEqual(t, c.renders, 6*tt.parts+3, "renders")
 		})
 	}
 }
@@ -174,19 +174,22 @@ func TestRenderErrors(t *testing.T) {
 	broken := errors.New("broken template")
 	tests := []struct {
 		name   string
-		render func(split.Part) (string, bool, error)
+		render func(split.Part) (string, int, error)
 		want   error
 	}{
-		{"never fits", func(split.Part) (string, bool, error) { return "", false, nil }, split.ErrNoRoom},
-		{"fails", func(split.Part) (string, bool, error) { return "", false, broken }, broken},
-		{"fails in the compact part", func(p split.Part) (string, bool, error) {
+		{"never fits", func(split.Part) (string, int, error) { return "", -1, nil }, split.ErrNoRoom},
+		{"fails", func(split.Part) (string, int, error) { return "", -1, broken }, broken},
+		{"fails in the compact part", func(p split.Part) (string, int, error) {
 			if p.Compact() {
-				return "", false, broken
+				return "", -1, broken
 			}
-			return "", false, nil
+			return "", -1, nil
 		}, broken},
-		{"grows when numbered", func(p split.Part) (string, bool, error) {
-			return "", p.Parts == 5, nil
+		{"grows when numbered", func(p split.Part) (string, int, error) {
+			if p.Parts == 5 {
+				return "", 0, nil
+			}
+			return "", -1, nil
 		}, split.ErrNoRoom},
 	}
 	for _, tt := range tests {

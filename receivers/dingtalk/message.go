@@ -56,8 +56,8 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 	return messages, nil
 }
 
-// part renders one message and says whether it is short enough.
-func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
+// part renders one message and says how many bytes it could be longer.
+func (i *Integration) part(p split.Part) (relay.Message, int, error) {
 	m := relay.Message{ID: fmt.Sprintf("%s-%d", p.Delivery.ID, max(1, p.Part))}
 	b := body{Type: TypeText, At: i.at, UUID: m.ID}
 	if p.Part > 1 {
@@ -68,7 +68,7 @@ func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
 	}
 	title, content, err := i.words(p, &m)
 	if err != nil {
-		return m, false, err
+		return m, 0, err
 	}
 	m.Text = i.complete(content, p.Mentions)
 	if i.messageType == TypeMarkdown && !p.Delivery.Plain && !p.Compact() {
@@ -77,7 +77,7 @@ func (i *Integration) part(p split.Part) (relay.Message, bool, error) {
 		b.Text = &text{Content: m.Text}
 	}
 	m.Body = encode(b)
-	return m, len(m.Body) <= maxBody, nil
+	return m, maxBody - len(m.Body), nil
 }
 
 // fallback is why a message is not in the configured form.

@@ -153,9 +153,9 @@ func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
 		render = i.plain
 	}
 	limits := split.Limits{Parts: i.cfg.Parts(), Room: maxRunes}
-	return split.Render(relay.View{Delivery: d}, limits, func(p split.Part) (rendered, bool, error) {
+	return split.Render(relay.View{Delivery: d}, limits, func(p split.Part) (rendered, int, error) {
 		m, err := render(p)
-		return m, err == nil && m.runes() <= maxRunes, err
+		return m, maxRunes - m.runes(), err
 	})
 }
 

@@ -100,8 +100,8 @@ func (m Mention) users() []string {
 	return m.UserIDs
 }
 
-// part renders one message and says whether it is short enough.
-func (f form) part(p split.Part) (relay.Message, bool, error) {
+// part renders one message and says how many bytes it could be longer.
+func (f form) part(p split.Part) (relay.Message, int, error) {
 	m := relay.Message{ID: fmt.Sprintf("%s-%d%s", p.Delivery.ID, max(1, p.Part), f.suffix)}
 	if p.Delivery.Plain {
 		m.Fallback = fallback
@@ -116,15 +116,15 @@ func (f form) part(p split.Part) (relay.Message, bool, error) {
 	}
 	content, err := f.words(p, &m)
 	if err != nil {
-		return m, false, err
+		return m, 0, err
 	}
 	m.Text = complete(content, p.Mentions)
 	if asText {
 		m.Body = encode(body{Type: TypeText, Text: &text{m.Text, mention.users(), mention.Mobiles}})
-		return m, len(m.Text) <= maxText, nil
+		return m, maxText - len(m.Text), nil
 	}
 	m.Body = encode(body{Type: TypeMarkdown, Markdown: &markdown{m.Text}})
-	return m, len(m.Text) <= maxMarkdown, nil
+	return m, maxMarkdown - len(m.Text), nil
 }
 
 // fallback is why a message is not in the configured form.
