@@ -26,6 +26,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// What is waited for comes at once; wait is for a busy machine.
+const (
+	wait = 20 * time.Second
+	tick = 5 * time.Millisecond
+)
+
 // A process is a relay that runs within the test.
 type process struct {
 	*app.App
@@ -65,7 +71,7 @@ func start(t *testing.T, storage, text string, change func(*app.Options)) *proce
 		http.DefaultClient.CloseIdleConnections()
 	})
 	t.Cleanup(p.stop)
-	require.Eventually(t, func() bool { return p.Ready() == nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.Ready() == nil }, wait, tick)
 	return p
 }
 
@@ -162,4 +168,9 @@ func firing(name string) relay.Alert {
 			"user_agent": "MicroMessenger/8.0.50",
 		},
 	}}
+}
+func resolved(name string) relay.Alert {
+	a := firing(name)
+	a.Status, a.EndsAt = relay.StatusResolved, began.Add(30*time.Minute)
+	return a
 }
