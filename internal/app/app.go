@@ -100,7 +100,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 	a.surroundings = surroundings{
 		logger:      o.Logger,
 		now:         time.Now,
-		cache:       newCache(time.Now),
+		cache:       store.Cache(),
 		externalURL: o.ExternalURL,
 		intake: &intake{
 			store:   store,

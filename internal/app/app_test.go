@@ -169,6 +169,7 @@ func firing(name string) relay.Alert {
 		},
 	}}
 }
+
 func resolved(name string) relay.Alert {
 	a := firing(name)
 	a.Status, a.EndsAt = relay.StatusResolved, began.Add(30*time.Minute)
