@@ -1,0 +1,99 @@
+package acceptance_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/sandbox"
+)
+
+// inboxes are the four vendors.
+func inboxes() []string {
+	return []string{sandbox.InboxDingTalk, sandbox.InboxWeCom, sandbox.InboxSlack, sandbox.InboxEmail}
+}
+
+// A relayProcess is the real binary with a sandbox for its vendors.
+type relayProcess struct {
+	*parts.Process
+	url     string
+	vendors *sandbox.Sandbox
+	args    []string
+}
+
+const configText = `
+global:
+  locale: en
+  timezone: UTC
+  smtp_smarthost: {{ .SMTP }}
+  smtp_from: relay@example.org
+  smtp_require_tls: false
+dedupe: {window: {{ .Window }}}
+snapshots:
+  trace_url: "http://jaeger.example.org/trace/{{ "{{ .TraceID }}" }}"
+route: {receiver: ops}
+receivers:
+  - name: ops
+    dingtalk_configs:
+      - {url: "{{ .DingTalk }}", secret: SECacceptance}
+    wecom_configs:
+      - {url: "{{ .WeCom }}"}
+    slack_configs:
+      - {api_url: "{{ .Slack }}", channel: "#ops"}
+    email_configs:
+      - {to: ops@example.org}
+`
+
+// startRelay starts the relay with one receiver of four integrations, all played by a sandbox.
+func startRelay(t *testing.T, window time.Duration) *relayProcess {
+	t.Helper()
+	vendors, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, vendors.Close()) })
+
+	var config strings.Builder
+	require.NoError(t, template.Must(template.New("").Parse(configText)).Execute(&config, map[string]any{
+		"Window":   window,
+		"SMTP":     vendors.Mail.Addr(),
+		"DingTalk": vendors.DingTalk.Add(sandbox.DingTalkRobot{Token: "acceptance", Secret: "SECacceptance"}),
+		"WeCom":    vendors.WeCom.Add(sandbox.WeComRobot{Key: "acceptance"}),
+		"Slack":    vendors.Slack.Add(sandbox.SlackHook{Team: "T1", Bot: "B1", Channel: "ops", Token: "acceptance"}),
+	}))
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(config.String()), 0o600))
+	addr := parts.FreeAddress(t)
+	r := &relayProcess{url: "http://" + addr, vendors: vendors, args: []string{
+		"--config.file=" + file, "--storage.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr, "--log.level=debug",
+	}}
+	r.start(t)
+	return r
+}
+
+func (r *relayProcess) start(t *testing.T) {
+	t.Helper()
+	r.Process = parts.Start(t, parts.RelayBinary(t), r.args...)
+	r.Ready(t, r.url+"/-/ready")
+}
+
+// await waits until each inbox has received n messages since the start, and returns the newest of each.
+func (r *relayProcess) await(t *testing.T, n int) map[string]sandbox.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	newest := map[string]sandbox.Message{}
+	for _, name := range inboxes() {
+		messages, err := r.vendors.Await(ctx, name, n)
+		require.NoErrorf(t, err, "%s got %d of %d messages", name, len(messages), n)
+		require.Lenf(t, messages, n, "messages in %s", name)
+		newest[name] = messages[n-1]
+	}
+	return newest
+}
