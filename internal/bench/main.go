@@ -27,11 +27,12 @@ func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each measurement")
 	count := flag.Int("count", 20000, "notifications per round")
 	only := flag.String("only", "", "run only the rows whose name contains this text")
+	profile := flag.String("profile", "", "write the relay's CPU profile of the last round to this file")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, *rounds, *count, *only))
+	exit(run(ctx, bench{rounds: *rounds, count: *count, only: *only, profile: *profile}))
 }
 
 func exit(err error) {
@@ -42,16 +43,15 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(ctx context.Context, rounds, count int, only string) error {
+func run(ctx context.Context, b bench) error {
 	dir, err := os.MkdirTemp("", "relay-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	relay := filepath.Join(dir, "relay")
-	if err := build(ctx, relay); err != nil {
+	b.dir, b.relay = dir, filepath.Join(dir, "relay")
+	if err := build(ctx, b.relay); err != nil {
 		return err
 	}
-	b := &bench{dir: dir, relay: relay, rounds: rounds, count: count, only: only}
 	return b.table(ctx, os.Stdout)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,7 @@ type bench struct {
 	dir, relay    string
 	rounds, count int
 	only          string
+	profile       string // where to write the relay's CPU profile; empty: nowhere
 	sink          *process
 	started       int // stores made so far; each relay gets a new one
 }
@@ -153,7 +155,9 @@ func (b *bench) against(alerts, targets, count int) func(context.Context) (strin
 			if err != nil {
 				return "", err
 			}
-			if got, err = b.round(ctx, r, r.url+"/webhook", alerts, targets, count); err != nil {
+			stop := b.startProfile(ctx, r)
+			got, err = b.round(ctx, r, r.url+"/webhook", alerts, targets, count)
+			if err = errors.Join(err, stop()); err != nil {
 				return "", fmt.Errorf("relay: %w", err)
 			}
 			relays = append(relays, got)
@@ -166,6 +170,16 @@ func (b *bench) against(alerts, targets, count int) func(context.Context) (strin
 			median(relays, cpu)/median(floors, cpu), median(relays, cpu)*1e6, median(floors, cpu)*1e6,
 			median(relays, peak)/1e6, median(floors, peak)/1e6), nil
 	}
+}
+
+// startProfile takes the relay's CPU profile until stop is called.
+func (b *bench) startProfile(ctx context.Context, relay *process) (stop func() error) {
+	if b.profile == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() { done <- fetch(ctx, relay.url+"/debug/pprof/profile?seconds=3", b.profile) }()
+	return func() error { return <-done }
 }
 
 // round loads one program and ends it.
