@@ -112,14 +112,15 @@ func TestAlertmanager(t *testing.T) {
 	}
 }
 
-// startPair starts two Alertmanagers that form a cluster but do not wait for each other, so that both send everything.
+// startPair starts two Alertmanagers that form a cluster, but neither wait for each other nor tell each other in time what
+// they have sent, so that both send everything.
 func startPair(t *testing.T, binary, config string) []*parts.Alertmanager {
 	t.Helper()
 	a, b := parts.FreeAddress(t), parts.FreeAddress(t)
 	flags := func(own, peer string) []string {
 		return []string{
 			"--cluster.listen-address=" + own, "--cluster.peer=" + peer, "--cluster.settle-timeout=2s",
-			"--cluster.peer-timeout=1ms", "--cluster.gossip-interval=10s", "--cluster.pushpull-interval=1m",
+			"--cluster.peer-timeout=1ms", "--cluster.gossip-interval=1m", "--cluster.pushpull-interval=10m", "--cluster.probe-interval=1m",
 		}
 	}
 	return []*parts.Alertmanager{
