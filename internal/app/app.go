@@ -120,14 +120,14 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 	if err := a.use(ctx, c); err != nil {
 		return nil, &ConfigError{err}
 	}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.pipeline.Load().handler.ServeHTTP(w, r)
-	})
-	if a.servers, err = listen(ctx, o, handler, webhook.Public(a.Ready)); err != nil {
+	if a.servers, err = listen(ctx, o, a, webhook.Public(a.Ready)); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
+
+// ServeHTTP is the way in, of the configuration in use.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.pipeline.Load().handler.ServeHTTP(w, r) }
 
 // A ConfigError is an error of New that a person mends in the configuration.
 type ConfigError struct{ Err error }
