@@ -127,7 +127,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 }
 
 // ServeHTTP is the way in, of the configuration in use.
-func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.pipeline.Load().handler.ServeHTTP(w, r) }
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.pipeline.Load().handler.ServeHTTP(w, r)
+}
 
 // A ConfigError is an error of New that a person mends in the configuration.
 type ConfigError struct{ Err error }

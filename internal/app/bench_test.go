@@ -41,8 +41,7 @@ receivers:
 	require.NoError(b, err)
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(b.Context()) }()
-	for a.Ready() != nil { //nolint:revive // it takes a few microseconds
-	}
+	require.Eventually(b, func() bool { return a.Ready() == nil }, wait, tick)
 
 	var number atomic.Int64
 	b.ReportAllocs()

@@ -153,6 +153,9 @@ func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) outbox.Ent
 	if len(limiters) == 0 {
 		limiters = s.Limiters
 	}
+	if len(limiters) == 0 { // an entry without one would never be claimed
+		limiters = []relay.LimiterID{relay.LimiterID(s.ID)}
+	}
 	return outbox.Entry{
 		Lane: outbox.Lane{
 			Integration: s.ID, Destination: destination.Key, GroupKey: n.GroupKey, Receiver: n.ReceiverName(), Room: n.Room,
