@@ -106,6 +106,11 @@ func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]re
 		return nil, fmt.Errorf("%w: %w", errUndecodable, err)
 	}
 	a.told = &told
+	if told.Destination.Key == "" {
+		if told.Destination, err = d.destination(a.target, told.Notification()); err != nil {
+			return nil, fmt.Errorf("compute destination: %w", err)
+		}
+	}
 	if refused == nil {
 		parts, err := d.renderOnce(a.target, told)
 		if err == nil {
@@ -122,6 +127,13 @@ func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]re
 		parts[i].Fallback = detail(refused)
 	}
 	return parts, nil
+}
+
+// destination computes what could not be computed when the notification was accepted, because a template failed. Once the
+// template is mended it can be.
+func (d *Deliverer) destination(t *target, n *relay.Notification) (to relay.Destination, err error) {
+	defer func() { err = recoverTo(recover(), err, t.metrics.panics, d.logger) }()
+	return t.Destination(n)
 }
 
 // errNothing is an integration's answer that would lose a notification.

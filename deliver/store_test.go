@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -145,7 +146,7 @@ func (m *memory) Settle(_ context.Context, lease outbox.Lease, o outbox.Outcome)
 func (m *memory) Stats(context.Context) (outbox.Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := outbox.Stats{Limiters: map[relay.LimiterID]int{}, Holds: m.holds}
+	s := outbox.Stats{Limiters: map[relay.LimiterID]int{}, Holds: maps.Clone(m.holds)}
 	for _, l := range m.lanes {
 		s.Pending += len(l.Items)
 		s.Limiters[l.limiter] += len(l.Items)

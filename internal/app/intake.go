@@ -145,9 +145,8 @@ func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) outbox.Ent
 	destination, err := destinationOf(s, n)
 	if err != nil {
 		in.metrics.destinationErrors.WithLabelValues(s.Receiver, s.Type).Inc()
-		in.logger.LogAttrs(ctx, slog.LevelError, "Cannot compute where a notification goes: its fixed part is used",
-			slog.String("id", n.ID), slog.String("integration", string(s.ID)),
-			slog.String("destination", destination.Key), slog.Any("err", err))
+		in.logger.LogAttrs(ctx, slog.LevelError, "Cannot compute where a notification goes, so it waits there for a reload",
+			slog.String("id", n.ID), slog.String("integration", string(s.ID)), slog.Any("err", err))
 	}
 	limiters := destination.Limiters
 	if len(limiters) == 0 {
@@ -169,15 +168,19 @@ func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) outbox.Ent
 }
 
 // destinationOf asks the integration where a notification goes. When a template of it fails, the notification is not
-// refused: its other destinations would wait with it, and would do so for ever. It goes to what the integration returns
-// beside the error, the fixed part; what the vendor does not take there ends in the dead letters, where a person sees it.
+// refused: its other destinations would wait with it, and would do so for ever. It is stored without a destination, and
+// deliver asks again at each try: once the template is mended it is told, else it ends in the dead letters.
 func destinationOf(s *relay.Setup, n *relay.Notification) (d relay.Destination, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("bug in the integration: panic of type %T", cause)
 		}
 	}()
-	return s.Destination(n)
+	d, err = s.Destination(n)
+	if err != nil {
+		return relay.Destination{}, err
+	}
+	return d, nil
 }
 
 // A body is a part of a notification in the form in which it is stored: made once for all integrations it goes to.
@@ -230,7 +233,7 @@ func newIntakeMetrics(r prometheus.Registerer) *intakeMetrics {
 		}),
 		destinationErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_destination_errors_total",
-			Help: "Notifications whose templated destination could not be computed; they went to its fixed part.",
+			Help: "Notifications whose templated destination could not be computed; they wait until it can.",
 		}, []string{"receiver", "integration"}),
 	}
 }

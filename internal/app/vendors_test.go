@@ -38,7 +38,7 @@ receivers:
     wecom_configs: [{name: robot, url: %q, rate_limit: {messages: 0}}]
     slack_configs: [{name: hook, api_url: %q, channel: "#ops", rate_limit: {messages: 0}}]
     email_configs:
-      - {to: ops@example.org, from: relay@example.org, smarthost: %q, tls_config: {ca_file: %q}, rate_limit: {messages: 0}}
+      - {name: mail, to: ops@example.org, from: relay@example.org, smarthost: %q, tls_config: {ca_file: %q}, rate_limit: {messages: 0}}
 `,
 		box.DingTalk.Add(sandbox.DingTalkRobot{
 			Token: "ding-token", Group: "Ops", Robot: "relay", Secret: dingtalkSecret, Limit: sandbox.NoLimit(),
