@@ -36,7 +36,8 @@ receivers:
 `, vendor.URL))
 	require.NoError(b, err)
 	a, err := app.New(b.Context(), c, app.Options{
-		StoragePath: b.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		StoragePath: b.TempDir(),
+		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)), //nolint:sloglint // what a line costs counts
 	})
 	require.NoError(b, err)
 	ended := make(chan error, 1)

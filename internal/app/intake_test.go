@@ -1,8 +1,8 @@
 package app_test
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,7 +70,7 @@ func TestADestinationThatCannotBeComputed(t *testing.T) {
 		await(t, box, inbox, 1)
 	}
 	require.Equal(t, "1", p.metric(t, `relay_destination_errors_total{integration="email",receiver="ops"}`))
-	require.Equal(t, "1", p.metric(t, "relay_pending_notifications"))
+	require.Eventually(t, func() bool { return p.metric(t, "relay_pending_notifications") == "1" }, wait, tick)
 
 	p.configure(t, text)
 	code, _ := p.do(t, http.MethodPost, "/-/reload", nil)
@@ -84,7 +84,7 @@ func TestAStoreThatFailsIsAnswered503(t *testing.T) {
 	p := start(t, t.TempDir(), text, nil)
 	require.NoError(t, p.CloseStore())
 	for i := range 3 {
-		code, answer := p.post(t, "/webhook", notification(fmt.Sprint(i), firing("checkout")))
+		code, answer := p.post(t, "/webhook", notification(strconv.Itoa(i), firing("checkout")))
 		require.Equal(t, http.StatusServiceUnavailable, code, answer)
 	}
 }
