@@ -35,6 +35,9 @@ type limiter[E any] struct {
 	// some, for an integration with a limit that comes to share the limiter with one without.
 	widest      relay.Limit
 	maxInFlight int // the most ever asked for
+	// owed are the sends that may have been under way at a crash; they are stamped once the limit is known.
+	owed   int
+	owedAt time.Time
 	// queues are those with something pending for this limiter.
 	queues []*queue[E]
 }
@@ -56,7 +59,22 @@ func (l *limiter[E]) terms(known map[relay.IntegrationID]Terms) (limit relay.Lim
 	l.widest.Messages = max(l.widest.Messages, limit.Messages)
 	l.widest.Per = max(l.widest.Per, limit.Per)
 	l.maxInFlight = max(l.maxInFlight, maxInFlight)
+	if l.owed > 0 && limit.Messages > 0 {
+		l.pay()
+	}
 	return limit, maxInFlight
+}
+
+// pay stamps what is owed: no more than could be under way at once.
+func (l *limiter[E]) pay() {
+	n := min(l.owed, l.widest.Messages)
+	if l.maxInFlight > 0 {
+		n = min(n, l.maxInFlight)
+	}
+	for range n {
+		l.stamp(l.owedAt)
+	}
+	l.owed = 0
 }
 
 // stricter tells whether a allows fewer messages in the long run than b or, if they are equal in that, fewer at once.

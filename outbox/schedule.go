@@ -97,22 +97,13 @@ func (s *Schedule[E]) Restore(id relay.LimiterID, state LimiterState) {
 	l.hold, l.stamps, l.widest, l.maxInFlight = state.Hold, state.Stamps, state.Widest, state.MaxInFlight
 }
 
-// Charge counts the sends that may have been under way when the process died: for each limiter as many slots as it had
+// Charge counts the sends that may have been under way when the process died: for each limiter as many slots as it has
 // lanes pending, and no more than could be in flight at once.
 func (s *Schedule[E]) Charge(now time.Time) {
 	for _, l := range s.limiters {
-		if len(l.queues) == 0 || l.widest.Messages == 0 {
-			continue
-		}
-		lanes := 0
+		l.owed, l.owedAt = 0, now
 		for _, q := range l.queues {
-			lanes += q.ready.Len() + len(q.delayed)
-		}
-		if l.maxInFlight > 0 {
-			lanes = min(lanes, l.maxInFlight)
-		}
-		for range min(lanes, l.widest.Messages) {
-			l.stamp(now)
+			l.owed += q.ready.Len() + len(q.delayed)
 		}
 	}
 }

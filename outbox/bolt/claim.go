@@ -62,19 +62,25 @@ func (s *Store) load(loads []load) ([]outbox.Batch, error) {
 		return batches, nil
 	}
 	return batches, s.db.View(func(tx *bbolt.Tx) error {
-		t := openTables(tx)
+		var webhooks, lanes *bbolt.Bucket // opening one costs as much as reading from it
 		for _, i := range read {
 			l := loads[i]
 			e := l.held.Entry
 			if l.raw == nil {
-				l.raw = slices.Clone(t.webhooks.Get(key(e.record.seq)))
+				if webhooks == nil {
+					webhooks = tx.Bucket([]byte(webhooksBucket))
+				}
+				l.raw = slices.Clone(webhooks.Get(key(e.record.seq)))
 			}
 			var told, rest []byte
 			if l.told != 0 {
-				told = t.lanes.Get(key(l.told))
+				if lanes == nil {
+					lanes = tx.Bucket([]byte(lanesBucket))
+				}
+				told = lanes.Get(key(l.told))
 			}
 			if e.progress {
-				rest = t.progress.Get(progressKey(e))
+				rest = tx.Bucket([]byte(progressBucket)).Get(progressKey(e))
 			}
 			var err error
 			if batches[i], err = batch(l, told, rest); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
+	"go.uber.org/goleak"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/boltdb"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(killedEnv); path != "" {
 		writeUntilKilled(path)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // TestKill kills a process with 64 writers again and again. What it had acknowledged must be in the file, and what it had

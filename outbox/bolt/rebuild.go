@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+	"unique"
 
 	"go.etcd.io/bbolt"
 
@@ -165,10 +166,21 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) {
 	}
 	lane.state, lane.at = se.state, nanos(now)
 	s.lanes[key] = lane
+	share(&se)
 	first := s.schedule.Add(now, key, se.lane, se.limiters, e)
 	if first && e.progress {
 		s.schedule.Defer(key, p.attempt, p.due)
 	}
+}
+
+// share makes the texts that most entries have in common one text in memory.
+func share(se *stored) {
+	l := &se.lane
+	l.Integration = unique.Make(l.Integration).Value()
+	l.Destination = unique.Make(l.Destination).Value()
+	l.GroupKey = unique.Make(l.GroupKey).Value()
+	l.Receiver = unique.Make(l.Receiver).Value()
+	l.Room = unique.Make(l.Room).Value()
 }
 
 func encodeLimiter(state outbox.LimiterState) []byte {

@@ -216,6 +216,19 @@ func TestRestart(t *testing.T) {
 			}
 			require.Equal(t, 10-1-2, sent)
 		},
+		"also when nothing had been settled before": func(t *testing.T, s *relayStore) {
+			s.terms = map[relay.IntegrationID]outbox.Terms{ops: {Limit: relay.Limit{Messages: 10, Per: time.Minute}}}
+			for n := range 4 {
+				s.accept(s.webhook(n, fmt.Sprint("g", n)))
+			}
+			s.claim(4)
+			s.restart()
+			for n := range 20 {
+				s.accept(s.webhook(10+n, fmt.Sprint("h", n)))
+			}
+			b, _ := s.claim(100)
+			require.Len(t, b, 10-4)
+		},
 		"after a clean stop nothing is charged": func(t *testing.T, s *relayStore) {
 			s.terms = map[relay.IntegrationID]outbox.Terms{ops: {Limit: relay.Limit{Messages: 2, Per: time.Minute}}}
 			for n := range 3 {

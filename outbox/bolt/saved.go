@@ -18,6 +18,9 @@ const seenEvery = 24 * time.Hour
 // saved reads what was saved with the alerts, and sees to it that it is kept while they go on.
 func (s *Store) saved(ctx context.Context, keys []relay.AlertKey) (map[relay.AlertKey]relay.Saved, error) {
 	found := map[relay.AlertKey]relay.Saved{}
+	if len(keys) == 0 {
+		return found, nil
+	}
 	var stale []relay.AlertKey
 	now := s.options.Now()
 	err := s.db.View(func(tx *bbolt.Tx) error {
