@@ -14,12 +14,13 @@ import (
 const (
 	// maxBody bounds one webhook: about 20,000 alerts. Alertmanager sets no bound of its own.
 	maxBody = 10 << 20
-	// maxBigBodies bounds the bytes of all bodies read at one time, those up to smallBody not counted.
-	maxBigBodies = 64 << 20
+	// maxBigBodies bounds the bytes of all bodies that are not yet answered, those up to smallBody not counted. What is
+	// made of a body takes several times its size.
+	maxBigBodies = 32 << 20
 	smallBody    = 64 << 10
 )
 
-// A body is a webhook's, held in memory until it is released.
+// A body is a webhook's. It counts against maxBigBodies until it is released, when its notification is taken.
 type body struct {
 	bytes   []byte
 	release func()

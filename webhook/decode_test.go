@@ -130,6 +130,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a bad escape with a sign", set("k", `\u+001`), `bad \u`},
 		{"a number with a leading zero", `{"new":01,` + least[1:], "expected a value"},
 		{"a word that is none", `{"new":nul,` + least[1:], "expected a value"},
+		{"millions of alerts", `{"alerts":[` + strings.Repeat("{},", 3<<20), "too many alerts"},
 		{"nested without end", `{"new":` + strings.Repeat("[", 1<<20), "nested too deep"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -50,8 +50,8 @@ func (in *wayIn) take(c *gin.Context, began time.Time) (answer Answer, err error
 	if err != nil {
 		return Answer{}, err
 	}
+	defer body.release()
 	n, err := Decode(body.bytes)
-	body.release()
 	if err != nil {
 		return Answer{}, badRequest("bad body", err.Error())
 	}

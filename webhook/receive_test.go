@@ -302,7 +302,7 @@ func TestBigBodiesWait(t *testing.T) {
 		}
 		var open []*io.PipeWriter
 		var wg sync.WaitGroup
-		for range 8 { // 64 MiB
+		for range 4 { // 32 MiB
 			body, w := io.Pipe()
 			open = append(open, w)
 			wg.Go(func() { post(body, 8<<20) })

@@ -85,10 +85,18 @@ func (r *reader) notificationOwn(name []byte, n *relay.Notification) bool {
 	return true
 }
 
+// maxAlerts bounds what a hostile body makes of a few bytes: an alert in memory is a hundred times as large as "{},".
+// Alertmanager needs 200 bytes for the smallest alert, so a body of 10 MiB never has as many.
+const maxAlerts = 50_000
+
 func (r *reader) alerts() relay.Alerts {
 	const usual = 512 // bytes an alert takes
-	as := make(relay.Alerts, 0, 1+(len(r.in)-r.at)/usual)
+	as := make(relay.Alerts, 0, min(1+(len(r.in)-r.at)/usual, maxAlerts))
 	r.array(func() {
+		if len(as) == maxAlerts {
+			r.fail("too many alerts")
+			return
+		}
 		as = append(as, relay.Alert{})
 		r.alert(&as[len(as)-1])
 	})
