@@ -10,6 +10,7 @@ import (
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/internal/strictyaml"
 	"github.com/alertrelay/relay/receivers/dingtalk"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
 func TestYAML(t *testing.T) {
@@ -67,4 +68,17 @@ func TestValidateGlobals(t *testing.T) {
 			require.Equal(t, "global.dingtalk_api_url", f.All()[0].Path)
 		}
 	}
+}
+
+func TestPoolOfOneRobot(t *testing.T) {
+	t.Parallel()
+	link := dingtalk.PoolRobot{Robot: dingtalk.Robot{URL: secret.New("https://example.com/?access_token=one")}}
+	c := dingtalk.Config{URLs: []dingtalk.PoolRobot{link, {Robot: dingtalk.Robot{URLFile: "missing.url"}}, link}}
+	c.SetDefaults(dingtalk.Globals{})
+	_, err := dingtalk.New(c, receiverstest.Env(t, receiverstest.Words{}))
+	f := fault.New()
+	f.Add(err)
+	require.Len(t, f.All(), 2)
+	require.Equal(t, "urls[1].url_file", f.All()[0].Path)
+	require.Equal(t, fault.Fault{Path: "urls[2]", Message: "the same robot as urls[0]"}, f.All()[1])
 }

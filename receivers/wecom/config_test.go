@@ -9,6 +9,7 @@ import (
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/internal/strictyaml"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 	"github.com/alertrelay/relay/receivers/wecom"
 )
 
@@ -67,4 +68,17 @@ func TestValidateGlobals(t *testing.T) {
 			require.Equal(t, "global.wecom_api_url", f.All()[0].Path)
 		}
 	}
+}
+
+func TestPoolOfOneRobot(t *testing.T) {
+	t.Parallel()
+	link := wecom.PoolRobot{Robot: wecom.Robot{URL: secret.New("https://example.com/?key=one")}}
+	c := wecom.Config{URLs: []wecom.PoolRobot{link, {Robot: wecom.Robot{URLFile: "missing.url"}}, link}}
+	c.SetDefaults(wecom.Globals{})
+	_, err := wecom.New(c, receiverstest.Env(t, receiverstest.Words{}))
+	f := fault.New()
+	f.Add(err)
+	require.Len(t, f.All(), 2)
+	require.Equal(t, "urls[1].url_file", f.All()[0].Path)
+	require.Equal(t, fault.Fault{Path: "urls[2]", Message: "the same robot as urls[0]"}, f.All()[1])
 }

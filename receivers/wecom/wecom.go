@@ -91,11 +91,19 @@ func (i *Integration) addRobots(c Config) error {
 		return err
 	}
 	var errs []error
+	first := map[relay.LimiterID]int{}
 	for n, each := range c.URLs {
 		r, err := newRobot(each.Robot, c.apiURL)
+		if err == nil {
+			if other, taken := first[r.limiter]; taken {
+				err = fmt.Errorf("the same robot as urls[%d]", other)
+			}
+		}
 		if err != nil {
 			errs = append(errs, fault.At(fmt.Sprintf("urls[%d]", n), err))
+			continue
 		}
+		first[r.limiter] = n
 		i.robots = append(i.robots, r)
 	}
 	return errors.Join(errs...)
