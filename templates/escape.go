@@ -261,6 +261,7 @@ func httpURL(s string) string {
 		return ""
 	}
 	var b strings.Builder
+	b.Grow(len(s) + len(s)/8)
 	for i := range len(s) {
 		switch c := s[i]; {
 		case (c == '[' || c == ']') && i < len(u.Scheme)+len("://")+len(u.Host) && isIPv6(u.Hostname()):

@@ -176,17 +176,16 @@ func (l *language) missing(files []file) []error {
 // walk visits the nodes that stand in a template's text, outermost first.
 func walk(n parse.Node, visit func(parse.Node)) {
 	list := func(l *parse.ListNode) {
-		if l == nil {
-			return
-		}
-		for _, n := range l.Nodes {
-			walk(n, visit)
+		if l != nil {
+			walk(l, visit)
 		}
 	}
 	visit(n)
 	switch n := n.(type) {
 	case *parse.ListNode:
-		list(n)
+		for _, n := range n.Nodes {
+			walk(n, visit)
+		}
 	case *parse.IfNode:
 		list(n.List)
 		list(n.ElseList)

@@ -195,7 +195,11 @@ func newLanguage(locale string, zone *time.Location, files []file) (*language, e
 	if l.words, err = l.readWords(); err != nil {
 		return nil, err
 	}
-	guard(treesOf(l.text.Templates()))
+	trees := treesOf(l.text.Templates())
+	for _, t := range trees {
+		l.words.fold(t)
+	}
+	guard(trees)
 	guard(htmlTreesOf(l.html.Templates()))
 	return l, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"text/template/parse"
 	"time"
 )
 
@@ -27,6 +28,37 @@ func (l *language) readWords() (words, error) {
 		w[key] = word
 	}
 	return w, nil
+}
+
+// fold puts the words themselves in the place of calls that have no arguments: {{ word "room" }} is plain text then.
+// HTML keeps the calls, since what is right there depends on the place.
+func (w words) fold(t *parse.Tree) {
+	walk(t.Root, func(n parse.Node) {
+		list, ok := n.(*parse.ListNode)
+		if !ok {
+			return
+		}
+		for i, n := range list.Nodes {
+			if word, ok := w[calledWord(n)]; ok && word != "" {
+				list.Nodes[i] = &parse.TextNode{NodeType: parse.NodeText, Pos: n.Position(), Text: []byte(word)}
+			}
+		}
+	})
+}
+
+// calledWord is the key in {{ word "key" }}; empty for any other node.
+func calledWord(n parse.Node) string {
+	action, ok := n.(*parse.ActionNode)
+	if !ok || len(action.Pipe.Decl) != 0 || len(action.Pipe.Cmds) != 1 || len(action.Pipe.Cmds[0].Args) != 2 {
+		return ""
+	}
+	args := action.Pipe.Cmds[0].Args
+	function, isFunction := args[0].(*parse.IdentifierNode)
+	key, isText := args[1].(*parse.StringNode)
+	if !isFunction || function.Ident != "word" || !isText {
+		return ""
+	}
+	return key.Text
 }
 
 // word is the word for key; with arguments, it is a format.
