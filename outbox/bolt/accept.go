@@ -153,8 +153,7 @@ func (a *acceptance) apply(g *group) {
 	if a.record == nil {
 		return
 	}
-	s.records[w.ID] = a.record
-	s.recent.add(a.record)
+	s.add(a.record)
 	for position, n := range a.kept {
 		e := &w.Entries[n]
 		lane := s.lanes[a.keys[n]]

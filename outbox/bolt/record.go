@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"container/list"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,10 +20,11 @@ type record struct {
 	receivedAt int64 // nanoseconds
 	status     string
 	alerts     int
-	open       int    // entries not yet ended
-	raw        []byte // the encoded record; nil when it must be read
-	older      *record
-	newer      *record
+	open       int           // entries not yet ended
+	place      *list.Element // among the pending
+
+	raw          []byte  // the encoded record; nil when it must be read
+	older, newer *record // among the recent
 }
 
 // An entry is one pending entry in memory.

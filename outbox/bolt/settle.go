@@ -189,8 +189,7 @@ func (st *settlement) apply(g *group) {
 			s.dead++
 		}
 		if r := h.Entry.record; r.open == 0 {
-			s.recent.remove(r)
-			delete(s.records, r.id)
+			s.remove(r)
 		}
 	case o.Result != outbox.Release || len(o.Rest) > 0:
 		h.Entry.progress = true

@@ -5,6 +5,7 @@ package bolt
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"fmt"
 	"log/slog"
@@ -80,6 +81,7 @@ type Store struct {
 	marks    map[dedupe.Slot]mark
 	lanes    map[outbox.LaneKey]told
 	records  map[string]*record // pending, by webhook id
+	order    list.List          // pending, in the order in which they were accepted
 	recent   recent
 	dead     int
 	// replaced counts the records of marks and lanes written since the last sweep that replace an older one.
@@ -163,12 +165,28 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	defer s.mu.Unlock()
 	st := s.schedule.Stats(s.options.Now())
 	st.Dead = s.dead
-	for _, r := range s.records {
-		if at := fromNanos(r.receivedAt); st.Oldest.IsZero() || at.Before(st.Oldest) {
-			st.Oldest = at
-		}
+	if oldest := s.order.Front(); oldest != nil {
+		st.Oldest = fromNanos(oldest.Value.(*record).receivedAt)
 	}
 	return st, nil
+}
+
+// add makes a webhook pending.
+func (s *Store) add(r *record) {
+	s.records[r.id] = r
+	r.place = s.order.PushBack(r)
+	if r.raw != nil {
+		s.recent.add(r)
+	}
+}
+
+// remove ends a webhook.
+func (s *Store) remove(r *record) {
+	s.recent.remove(r)
+	if s.records[r.id] == r {
+		delete(s.records, r.id)
+		s.order.Remove(r.place)
+	}
 }
 
 // recent keeps the bodies of the newest records in memory, up to a limit.

@@ -254,8 +254,8 @@ func (m *Memory) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.E
 	from := len(m.history)
 	if q.Cursor != "" {
 		var err error
-		if from, err = strconv.Atoi(q.Cursor); err != nil || from > len(m.history) {
-			return nil, "", nil
+		if from, err = strconv.Atoi(q.Cursor); err != nil || from < 0 || from > len(m.history) {
+			return nil, "", fmt.Errorf("history: %q is not a cursor", q.Cursor)
 		}
 	}
 	limit := cmp.Or(q.Limit, 100)

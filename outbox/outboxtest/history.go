@@ -48,6 +48,10 @@ func historyTests() map[string]func(*testing.T, *fixture) {
 			}
 			require.Equal(t, want, got, "what comes later is not on the pages after")
 		},
+		"what is no cursor is refused": func(t *testing.T, f *fixture) {
+			_, _, err := f.History(t.Context(), outbox.HistoryQuery{Cursor: "no cursor"})
+			require.EqualError(t, err, `history: "no cursor" is not a cursor`)
+		},
 		"a time range is from since to before until": func(t *testing.T, f *fixture) {
 			var at []time.Time
 			for range 4 {
