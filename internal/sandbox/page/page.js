@@ -8,6 +8,8 @@
   let last = Number(body.dataset.last);
   let chosen = false; // the reader has picked a mail, so a new one must not take its place
 
+  const following = new Set(); // the chats whose reader is at the end, and wants to stay there
+
   const toEnd = (box) => { box.scrollTop = box.scrollHeight; };
 
   const open = (mail) => {
@@ -30,9 +32,8 @@
       box.prepend(item);
       if (!chosen) open(item);
     } else {
-      const below = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
       box.insertBefore(item, box.querySelector(".empty"));
-      if (below) toEnd(box);
+      if (following.has(box)) toEnd(box);
     }
   };
 
@@ -67,7 +68,18 @@
     const mail = event.target.closest(".mail");
     if (mail) { chosen = true; open(mail); }
   });
-  for (const chat of document.querySelectorAll(".chat")) toEnd(chat);
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) if (following.has(target)) toEnd(target);
+  });
+  for (const chat of document.querySelectorAll(".chat")) {
+    following.add(chat);
+    chat.addEventListener("scroll", () => {
+      const atEnd = chat.scrollHeight - chat.scrollTop - chat.clientHeight < 60;
+      if (atEnd) following.add(chat); else following.delete(chat);
+    });
+    resized.observe(chat);
+    toEnd(chat);
+  }
   open(mails.querySelector(".mail"));
   setTimeout(poll, 300);
 })();
