@@ -202,7 +202,7 @@ func mails(t *testing.T, page string) string {
 }
 
 func read(url string) (string, error) {
-	resp, err := http.Get(url) //nolint:noctx // on loopback
+	resp, err := http.Get(url)
 	if err != nil {
 		return "", err
 	}
