@@ -4,7 +4,7 @@
 //
 // The promise, in order of preference:
 //
-//  1. One message, when all alerts fit into it.
+//  1. One message, when all alerts fit into it, in Alertmanager's order.
 //  2. Numbered parts, each as full as it gets. Firing alerts come before resolved ones.
 //  3. Beyond the allowed number of parts, the last part is compact: a line for an alert, counts for the rest.
 //  4. An alert too large for a part of its own is shown with its long values visibly cut.
@@ -90,7 +90,7 @@ func Render[T any](v relay.View, limits Limits, render func(Part) (T, int, error
 	if len(v.Delivery.Tellings) > 1 {
 		return s.digest()
 	}
-	return s.messages(firingFirst(alerts))
+	return s.messages(alerts)
 }
 
 // firingFirst moves resolved alerts behind those that fire, so that a long message runs out of room for the former.
@@ -133,6 +133,7 @@ func (s *splitter[T]) messages(alerts relay.Alerts) ([]T, error) {
 			return []T{message}, err
 		}
 	}
+	alerts = firingFirst(alerts)
 	// The total is not known before the end. It is taken for what the parts before suggest; those that it turns out to be
 	// wrong for are rendered again.
 	var parts []packed[T]
