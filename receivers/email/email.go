@@ -26,6 +26,7 @@ type Integration struct {
 	cfg       Config
 	templates templates
 	renderer  relay.Renderer
+	relayURL  string // where people reach the relay; may be empty
 	password  secret.Value
 	secret    secret.Value
 }
@@ -47,6 +48,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		cfg:       c,
 		templates: t,
 		renderer:  env.Templates,
+		relayURL:  env.ExternalURL,
 		password:  secret.Of(c.AuthPassword, c.AuthPasswordFile),
 		secret:    secret.Of(c.AuthSecret, c.AuthSecretFile),
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/split"
 )
 
 // Bounds of a mail. A mail is never split: below its alerts told in full it tells the others in one line each.
@@ -94,11 +95,11 @@ type field struct{ name, value string }
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 	say := i.content
 	m := relay.Message{ID: d.ID, Part: 1, Parts: 1, Address: d.Destination.Address}
-	switch {
-	case d.Plain:
+	if d.Plain {
 		say, m.Fallback = i.plainContent, "the built-in plain text was asked for"
-	case len(d.Tellings) > 1:
-		say = i.plainContent
+	}
+	if len(d.Tellings) > 1 {
+		say = i.digest
 	}
 	c, err := say(&d)
 	if err != nil {
@@ -139,7 +140,7 @@ func (i *Integration) content(d *relay.Delivery) (content, error) {
 			return c, err
 		}
 		if n <= 1 || max(len(c.html), len(c.text)) <= maxBodyBytes {
-			i.tellOthers(&c, view.Notification(), alerts[n:])
+			i.tellOthers(&c, view, alerts[n:])
 			break
 		}
 	}
@@ -150,11 +151,12 @@ func (i *Integration) content(d *relay.Delivery) (content, error) {
 }
 
 // tellOthers adds a line for each of the alerts that found no room.
-func (i *Integration) tellOthers(c *content, n *relay.Notification, others relay.Alerts) {
+func (i *Integration) tellOthers(c *content, view relay.View, others relay.Alerts) {
 	if len(others) == 0 {
 		return
 	}
-	lines, counted := i.renderer.Compact(i.cfg.Locale, n, others, maxCompact)
+	list, counted := i.renderer.Compact(i.cfg.Locale, view.Notification(), others, maxCompact)
+	lines := strings.TrimSpace(split.Part{View: view}.Join("", list, i.relayURL))
 	c.counted = counted
 	if c.text != "" {
 		c.text = strings.TrimRight(c.text, "\n") + "\n\n" + lines + "\n"
@@ -174,18 +176,33 @@ func firingFirst(alerts relay.Alerts) relay.Alerts {
 	return append(alerts.Firing(), alerts.Resolved()...)
 }
 
-// plainContent needs no template of a user: the fallback for one notification, and the form of several.
+// plainContent needs no template of a user.
 func (i *Integration) plainContent(d *relay.Delivery) (content, error) {
-	var texts []string
-	for t := range d.Tellings {
-		texts = append(texts, strings.TrimSpace(i.renderer.Plain(i.cfg.Locale, relay.View{Delivery: d, Telling: t})))
+	c := content{text: i.renderer.Plain(i.cfg.Locale, relay.View{Delivery: d})}
+	if len(c.text) > maxBodyBytes {
+		return i.digest(d)
 	}
-	c := content{text: strings.Join(texts, "\n\n") + "\n"}
-	c.subject, _, _ = strings.Cut(texts[0], "\n")
-	if others := len(texts) - 1; others > 0 {
-		c.subject = fmt.Sprintf("%s (+%d)", oneLine(c.subject, maxSubject-8), others)
-	}
+	c.subject, _, _ = strings.Cut(c.text, "\n")
 	return c, nil
+}
+
+// digest tells all alerts of one or several notifications in one line each, under what they have in common.
+func (i *Integration) digest(d *relay.Delivery) (content, error) {
+	limits := split.Limits{Parts: 1, Room: maxCompact}
+	all, err := split.Render(relay.View{Delivery: d}, limits, func(p split.Part) (content, int, error) {
+		if !p.Compact() {
+			return content{}, -1, nil
+		}
+		var c content
+		c.subject, _, _ = strings.Cut(i.renderer.Plain(i.cfg.Locale, p.Head()), "\n")
+		list, counted := i.renderer.Compact(i.cfg.Locale, p.Notification(), p.Omitted, p.Room)
+		c.text, c.counted = p.Join(c.subject, list, i.relayURL)+"\n", counted
+		return c, maxBodyBytes - len(c.text), nil
+	})
+	if err != nil {
+		return content{}, err
+	}
+	return all[0], nil
 }
 
 // headers executes the configured headers. Empty ones are left out.

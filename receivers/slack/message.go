@@ -145,9 +145,6 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 }
 
 func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
-	if len(d.Tellings) > 1 {
-		return []rendered{i.digest(d)}, nil
-	}
 	render := i.usual
 	if d.Plain {
 		render = i.plain
@@ -164,7 +161,7 @@ func (i *Integration) usual(p split.Part) (rendered, error) {
 	x := executor{view: p.View}
 	text := i.templates.texts
 	a := slack.Attachment{
-		Title:      numbered(cut(x.text("title", text["title"]), maxTitle), p),
+		Title:      cut(x.text("title", text["title"]), maxTitle),
 		TitleLink:  x.text("title_link", text["title_link"]),
 		Pretext:    x.text("pretext", text["pretext"]),
 		Fallback:   x.text("fallback", text["fallback"]),
@@ -184,8 +181,11 @@ func (i *Integration) usual(p split.Part) (rendered, error) {
 		Text:      x.text("message_text", text["message_text"]),
 	}}
 	if p.Compact() {
-		a.Text, m.counted = i.compact(p)
+		var whole string
+		whole, m.counted = i.compact(a.Title, p)
+		a.Title, a.Text, _ = strings.Cut(whole, "\n")
 	} else {
+		a.Title = numbered(a.Title, p)
 		a.Text = x.text("text", text["text"])
 		a.Fields = x.fields(i.templates.fields)
 	}
@@ -196,12 +196,11 @@ func (i *Integration) usual(p split.Part) (rendered, error) {
 
 // plain renders a part without any template of a user.
 func (i *Integration) plain(p split.Part) (rendered, error) {
-	var text string
 	m := rendered{payload: payload{Channel: p.Delivery.Destination.Address}}
+	text := escape(i.renderer.Plain(i.cfg.Locale, p.View))
 	if p.Compact() {
-		text, m.counted = i.compact(p)
-	} else {
-		text = escape(i.renderer.Plain(i.cfg.Locale, p.View))
+		title, _, _ := strings.Cut(escape(i.renderer.Plain(i.cfg.Locale, p.Head())), "\n")
+		text, m.counted = i.compact(title, p)
 	}
 	title, _, _ := strings.Cut(text, "\n")
 	m.Attachments = []attachment{{Attachment: slack.Attachment{
@@ -210,28 +209,10 @@ func (i *Integration) plain(p split.Part) (rendered, error) {
 	return m, nil
 }
 
-// digest tells several notifications in lines, each with an equal share of the room.
-func (i *Integration) digest(d *relay.Delivery) rendered {
-	m := rendered{payload: payload{Channel: d.Destination.Address}}
-	var lines []string
-	for _, t := range d.Tellings {
-		n := t.Notification
-		text, counted := i.renderer.Compact(i.cfg.Locale, n, n.Alerts, maxRunes/len(d.Tellings))
-		lines = append(lines, escape(text))
-		m.counted += counted
-	}
-	text := strings.Join(lines, "\n")
-	title, _, _ := strings.Cut(text, "\n")
-	m.Attachments = []attachment{{Attachment: slack.Attachment{
-		Fallback: cut(title, maxTitle), Text: text, MarkdownIn: []string{"text"},
-	}}}
-	return m
-}
-
-// compact tells alerts of a part in a line each.
-func (i *Integration) compact(p split.Part) (text string, counted int) {
-	text, counted = i.renderer.Compact(i.cfg.Locale, p.Notification(), p.Omitted, p.Room)
-	return escape(text), counted
+// compact tells alerts of a part in a line each, below the title and above a link to the full text.
+func (i *Integration) compact(title string, p split.Part) (text string, counted int) {
+	list, counted := i.renderer.Compact(i.cfg.Locale, p.Notification(), p.Omitted, p.Room)
+	return p.Join(strings.Join(strings.Fields(title), " "), escape(list), i.relayURL), counted
 }
 
 // An executor executes the templates of one part until one fails.

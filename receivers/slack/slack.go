@@ -33,6 +33,7 @@ type Integration struct {
 	renderer  relay.Renderer
 	client    *http.Client
 	url       secret.Value
+	relayURL  string // where people reach the relay; may be empty
 }
 
 var _ relay.Integration = (*Integration)(nil)
@@ -40,7 +41,10 @@ var _ relay.Integration = (*Integration)(nil)
 // New compiles the templates of c and returns the integration. The errors of all templates come together, each marked
 // with its key.
 func New(c Config, env relay.Env) (relay.Setup, error) {
-	i := &Integration{cfg: c, renderer: env.Templates, client: env.HTTPClient, url: secret.Of(c.APIURL, c.APIURLFile)}
+	i := &Integration{
+		cfg: c, renderer: env.Templates, client: env.HTTPClient,
+		url: secret.Of(c.APIURL, c.APIURLFile), relayURL: env.ExternalURL,
+	}
 	var errs []error
 	var err error
 	if i.templates, err = compile(c, env.Templates); err != nil {

@@ -333,6 +333,7 @@ func TestManyAlertsComeInNumberedParts(t *testing.T) {
 		all.WriteString(m.Text)
 		omitted += m.Omitted
 	}
+	require.Contains(t, all.String(), "https://relay.example.com/api/v1/notifications/", "the full text")
 	missing := 0
 	for _, a := range d.Notification().Alerts {
 		if !strings.Contains(all.String(), a.Labels["instance"]) {
