@@ -54,7 +54,7 @@ func TestSameRequestAsAlertmanager(t *testing.T) {
 	for _, version := range parts.Alertmanagers() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			parts.Binary(t, version)
+			binary := parts.Binary(t, version)
 			got := make(chan [2]string, 10) // path, body
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
@@ -62,7 +62,7 @@ func TestSameRequestAsAlertmanager(t *testing.T) {
 				_, _ = io.WriteString(w, "ok")
 			}))
 			t.Cleanup(server.Close)
-			am := parts.StartAlertmanager(t, version, `
+			am := parts.StartAlertmanager(t, binary, `
 route: {receiver: 'team "a"', group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}
 receivers:
   - name: 'team "a"'
