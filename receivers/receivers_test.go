@@ -1,0 +1,65 @@
+package receivers_test
+
+import (
+	"os"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/receivers"
+)
+
+// TestCatalogueIsComplete names what an integration in the catalogue lacks: its templates, its reference
+// page, a key on it.
+func TestCatalogueIsComplete(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"dingtalk", "email", "slack", "wecom"}, receivers.Types())
+	for _, name := range receivers.Types() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.FileExists(t, "../templates/"+name+".tmpl")
+			page, err := os.ReadFile("../docs/reference/receivers/" + name + ".md")
+			require.NoError(t, err)
+			item := reflect.TypeOf(new(receivers.Configs).NewValue(name + "_configs")).Elem().Elem()
+			for _, key := range keysOf(item) {
+				told := strings.Contains(string(page), "`"+key+"`") || strings.Contains(string(page), "`"+key+".")
+				require.True(t, told, "the page does not tell of %s", key)
+			}
+			for _, key := range globalsOf(path.Base(item.PkgPath())) {
+				require.Contains(t, string(page), key, "the page does not tell of it")
+			}
+		})
+	}
+	require.Nil(t, new(receivers.Configs).NewValue("slack"), "a key ends in _configs")
+	require.Nil(t, new(receivers.Configs).NewValue("pager_configs"))
+}
+
+// globalsOf are the keys of global: that belong to the integration of a package.
+func globalsOf(pkg string) []string {
+	for field := range reflect.TypeFor[receivers.Globals]().Fields() {
+		if path.Base(field.Type.PkgPath()) == pkg {
+			return keysOf(field.Type)
+		}
+	}
+	return nil
+}
+
+// keysOf are the keys of an integration that it does not share with all others.
+func keysOf(item reflect.Type) []string {
+	var keys []string
+	for field := range item.Fields() {
+		key, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		switch {
+		case !field.IsExported() || field.Type == reflect.TypeFor[relay.Common]():
+		case strings.Contains(options, "inline"):
+			keys = append(keys, keysOf(field.Type)...)
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
