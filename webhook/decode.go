@@ -17,7 +17,7 @@ const version = "4"
 func Decode(body []byte) (*relay.Notification, error) {
 	n, err := wire.ReadBody(body)
 	if err != nil {
-		return nil, fmt.Errorf("not a webhook body: %w", err)
+		return nil, fmt.Errorf("not a webhook body in JSON: %w", err)
 	}
 	if err := check(n); err != nil {
 		return nil, err

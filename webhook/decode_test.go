@@ -102,15 +102,15 @@ func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	set := func(old, replacement string) string { return strings.Replace(least, old, replacement, 1) }
 	for _, tc := range []struct{ name, body, want string }{
-		{"nothing", "", "not a webhook body: byte 0: expected an object"},
-		{"not JSON", "alert!", "not a webhook body: byte 0: expected an object"},
-		{"null", "null", "not a webhook body: byte 0: expected an object"},
-		{"a list", "[" + least + "]", "not a webhook body: byte 0: expected an object"},
-		{"cut off", least[:40], "not a webhook body: byte 40: "},
-		{"more behind it", least + "{}", "not a webhook body: byte 79: expected the end"},
-		{"a comma too many", set(`"}]`, `",}]`), "not a webhook body: byte 77: expected '\"'"},
+		{"nothing", "", "not a webhook body in JSON: byte 0: expected an object"},
+		{"not JSON", "alert!", "not a webhook body in JSON: byte 0: expected an object"},
+		{"null", "null", "not a webhook body in JSON: byte 0: expected an object"},
+		{"a list", "[" + least + "]", "not a webhook body in JSON: byte 0: expected an object"},
+		{"cut off", least[:40], "not a webhook body in JSON: byte 40: "},
+		{"more behind it", least + "{}", "not a webhook body in JSON: byte 79: expected the end"},
+		{"a comma too many", set(`"}]`, `",}]`), "not a webhook body in JSON: byte 77: expected '\"'"},
 		{"version 3", set(`"4"`, `"3"`), `version is "3", expected "4": the relay reads Alertmanager's own webhook body`},
-		{"version as a number", set(`"4"`, `4`), `not a webhook body: byte 11: expected '"'`},
+		{"version as a number", set(`"4"`, `4`), `not a webhook body in JSON: byte 11: expected '"'`},
 		{"made by payload:", `{"text":"disk full"}`, `not one made by payload: in its webhook_config`},
 		{"no group key", set(`"groupKey":"k",`, ``), "groupKey is missing"},
 		{"no alerts", `{"version":"4","groupKey":"k"}`, "no alerts"},

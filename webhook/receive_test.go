@@ -65,7 +65,7 @@ func TestAnswers(t *testing.T) {
 		},
 		{
 			name: "not JSON", code: 400, body: "disk full!",
-			want: `{"status":"error","error":"not a webhook body: byte 0: expected an object"}`,
+			want: `{"status":"error","error":"not a webhook body in JSON: byte 0: expected an object"}`,
 		},
 		{
 			name: "version 3", code: 400, body: strings.Replace(least, `"4"`, `"3"`, 1),

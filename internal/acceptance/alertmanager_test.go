@@ -45,12 +45,12 @@ func TestAlertmanager(t *testing.T) {
 	for _, version := range parts.Alertmanagers() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			binary := parts.Binary(t, version)
+			parts.Binary(t, version)
 
 			t.Run("firing, one more alert, resolved", func(t *testing.T) {
 				t.Parallel()
 				relay := startRelay(t, 10*time.Minute)
-				am := parts.StartAlertmanager(t, binary, fmt.Sprintf(alertmanagerConfig, "1s", "1h", relay.url))
+				am := parts.StartAlertmanager(t, version, fmt.Sprintf(alertmanagerConfig, "1s", "1h", relay.url))
 
 				first, second := shopAlert("pay-1:8080"), shopAlert("pay-2:8080")
 				am.Post(t, first)
@@ -82,7 +82,7 @@ func TestAlertmanager(t *testing.T) {
 				t.Parallel()
 				// Older versions do not say that a notification is a reminder: the window must be shorter than repeat_interval.
 				relay := startRelay(t, time.Second)
-				am := parts.StartAlertmanager(t, binary, fmt.Sprintf(alertmanagerConfig, "1s", "2s", relay.url))
+				am := parts.StartAlertmanager(t, version, fmt.Sprintf(alertmanagerConfig, "1s", "2s", relay.url))
 				am.Post(t, shopAlert("pay-1:8080"))
 				relay.await(t, 3)
 			})
@@ -90,7 +90,7 @@ func TestAlertmanager(t *testing.T) {
 			t.Run("a pair sends each notification once", func(t *testing.T) {
 				t.Parallel()
 				relay := startRelay(t, 10*time.Minute)
-				pair := startPair(t, binary, fmt.Sprintf(alertmanagerConfig, "1s", "1h", relay.url))
+				pair := startPair(t, version, fmt.Sprintf(alertmanagerConfig, "1s", "1h", relay.url))
 				alert := shopAlert("pay-1:8080")
 				for _, am := range pair {
 					am.Post(t, alert)
@@ -114,7 +114,7 @@ func TestAlertmanager(t *testing.T) {
 
 // startPair starts two Alertmanagers that form a cluster, but neither wait for each other nor tell each other in time what
 // they have sent, so that both send everything.
-func startPair(t *testing.T, binary, config string) []*parts.Alertmanager {
+func startPair(t *testing.T, version, config string) []*parts.Alertmanager {
 	t.Helper()
 	a, b := parts.FreeAddress(t), parts.FreeAddress(t)
 	flags := func(own, peer string) []string {
@@ -124,8 +124,8 @@ func startPair(t *testing.T, binary, config string) []*parts.Alertmanager {
 		}
 	}
 	return []*parts.Alertmanager{
-		parts.StartAlertmanager(t, binary, config, append(flags(a, b), "--web.external-url=http://am-1.example.org")...),
-		parts.StartAlertmanager(t, binary, config, append(flags(b, a), "--web.external-url=http://am-2.example.org")...),
+		parts.StartAlertmanager(t, version, config, append(flags(a, b), "--web.external-url=http://am-1.example.org")...),
+		parts.StartAlertmanager(t, version, config, append(flags(b, a), "--web.external-url=http://am-2.example.org")...),
 	}
 }
 

@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,27 @@ func (r *relayProcess) await(t *testing.T, n int) map[string]sandbox.Message {
 		require.NoErrorf(t, err, "%s got %d of %d messages", name, len(messages), n)
 		require.Lenf(t, messages, n, "messages in %s", name)
 		newest[name] = messages[n-1]
+	}
+	return newest
+}
+
+// awaitMore waits until every inbox has something newer than the state in which all together had n messages, and returns
+// the newest of each once nothing more is pending.
+func (r *relayProcess) awaitMore(t *testing.T, n int) map[string]sandbox.Message {
+	t.Helper()
+	parts.WaitFor(t, "all pending messages to be delivered", func() error {
+		if got := r.vendors.Counts("").Delivered; got < n+len(inboxes()) {
+			return fmt.Errorf("%d of %d messages", got, n+len(inboxes()))
+		}
+		if pending := metric(t, r.url, "relay_pending_notifications"); pending != "0" {
+			return fmt.Errorf("%s entries pending", pending)
+		}
+		return nil
+	})
+	newest := map[string]sandbox.Message{}
+	for _, name := range inboxes() {
+		messages := r.vendors.Inbox(name)
+		newest[name] = messages[len(messages)-1]
 	}
 	return newest
 }

@@ -22,7 +22,7 @@ type Alertmanager struct {
 
 // StartAlertmanager starts an Alertmanager with the configuration given, without a cluster unless args give its
 // flags.
-func StartAlertmanager(tb testing.TB, path, config string, args ...string) *Alertmanager {
+func StartAlertmanager(tb testing.TB, name, config string, args ...string) *Alertmanager {
 	tb.Helper()
 	dir := tb.TempDir()
 	file := filepath.Join(dir, "alertmanager.yml")
@@ -37,7 +37,7 @@ func StartAlertmanager(tb testing.TB, path, config string, args ...string) *Aler
 	if len(args) == 0 {
 		args = []string{"--cluster.listen-address="}
 	}
-	am := &Alertmanager{Process: Start(tb, path, append(flags, args...)...), URL: "http://" + addr}
+	am := &Alertmanager{Process: Start(tb, Binary(tb, name), append(flags, args...)...), URL: "http://" + addr}
 	am.Ready(tb, am.URL+"/-/ready")
 	return am
 }

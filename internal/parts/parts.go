@@ -67,8 +67,15 @@ type Process struct {
 // Start starts a program; it ends with the test at the latest.
 func Start(tb testing.TB, name string, args ...string) *Process {
 	tb.Helper()
+	return StartWith(tb, &syscall.SysProcAttr{}, name, args...)
+}
+
+// StartWith is Start with attributes of the process: its root, its user.
+func StartWith(tb testing.TB, attributes *syscall.SysProcAttr, name string, args ...string) *Process {
+	tb.Helper()
 	cmd := exec.CommandContext(context.Background(), name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = attributes
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	log := &buffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	// The kernel sends the death signal when the thread that started the process ends: keep to one that stays.
@@ -91,6 +98,9 @@ func Start(tb testing.TB, name string, args ...string) *Process {
 
 // Log is what the program has printed so far.
 func (p *Process) Log() string { return p.log.String() }
+
+// PID is the program's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal.
 func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
