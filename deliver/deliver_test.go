@@ -680,3 +680,140 @@ func (r *recording) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.
 	r.last = c
 	return r.memory.Claim(ctx, c)
 }
+
+// handed is a store that hands out one batch and keeps what becomes of it.
+type handed struct {
+	memory
+	batch  outbox.Batch
+	settle func() error
+	done   []outbox.Outcome
+}
+
+func (h *handed) Claim(context.Context, outbox.ClaimRequest) ([]outbox.Batch, time.Duration, error) {
+	if h.claims++; h.claims > 1 {
+		return nil, 0, nil
+	}
+	h.batch.Lease = outbox.Lease{Nonce: "n", Until: time.Now().Add(time.Minute)}
+	return []outbox.Batch{h.batch}, 0, nil
+}
+
+func (h *handed) Settle(_ context.Context, _ outbox.Lease, o outbox.Outcome) error {
+	h.done = append(h.done, o)
+	if h.settle != nil {
+		return h.settle()
+	}
+	return nil
+}
+
+func laneBatch(group string, items ...outbox.Item) outbox.LaneBatch {
+	return outbox.LaneBatch{
+		Lane:  outbox.Lane{Integration: "ops/fake/a", GroupKey: group},
+		Items: items, Attempt: 1, Ref: relay.Ref("ref of " + group),
+	}
+}
+
+func TestADigestTellsSeveralGroupsInOneMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one := []byte(body(t, alert("a", relay.StatusFiring, time.Now())))
+		store := &handed{batch: outbox.Batch{Limiter: "robot-a", Lanes: []outbox.LaneBatch{
+			laneBatch("g", outbox.Item{ID: "g-1", At: time.Now(), Notification: one}),
+			laneBatch("h", outbox.Item{ID: "h-1", At: time.Now(), Notification: one},
+				outbox.Item{ID: "h-2", At: time.Now(), Notification: one}),
+		}}}
+		f := new(fake)
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}})
+		synctest.Wait()
+		stop()
+		d := f.deliveries()[0]
+		require.Len(t, d.Tellings, 2)
+		require.Equal(t, 1, d.Tellings[1].Merged)
+		require.Empty(t, d.Previous, "a digest follows none of its groups")
+		require.Len(t, store.done, 1)
+		require.Equal(t, []string{"g-1", "h-1", "h-2"}, store.done[0].Items)
+	})
+}
+
+func TestTheIDOfADeliveryChangesWhenMoreIsTold(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	for _, entries := range [][]string{{"g-1"}, {"g-1", "g-2"}, {"g-1", "g-2", "g-3"}} {
+		for range 2 {
+			synctest.Test(t, func(t *testing.T) {
+				var items []outbox.Item
+				for _, id := range entries {
+					items = append(items, outbox.Item{
+						ID: id, At: time.Now(), Notification: []byte(body(t, alert("a", relay.StatusFiring, time.Now()))),
+					})
+				}
+				f := new(fake)
+				store := &handed{batch: outbox.Batch{Lanes: []outbox.LaneBatch{laneBatch("g", items...)}}}
+				_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}})
+				synctest.Wait()
+				stop()
+				ids[f.deliveries()[0].ID] = true
+			})
+		}
+	}
+	require.Len(t, ids, 3)
+}
+
+func TestALeaseThatEndedIsDropped(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		err   error
+		tries int
+		logs  string
+	}{
+		{"stale", outbox.ErrStale, 1, "may be told again"},
+		{"the store never answers", outbox.ErrUnavailable, 300, "will be told again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				item := outbox.Item{ID: "g-1", At: time.Now(), Notification: []byte(body(t))}
+				store := &handed{
+					batch:  outbox.Batch{Lanes: []outbox.LaneBatch{laneBatch("g", item)}},
+					settle: func() error { return tt.err },
+				}
+				var logs bytes.Buffer
+				_, stop := run(t, deliver.Options{
+					Store: store, Setups: []relay.Setup{setup("a", new(fake))},
+					Logger: slog.New(slog.NewTextHandler(&logs, nil)),
+				})
+				time.Sleep(2 * time.Minute)
+				stop()
+				require.Contains(t, logs.String(), tt.logs)
+				require.InDelta(t, tt.tries, len(store.done), 2)
+			})
+		})
+	}
+}
+
+func TestOneLineTellsTheEndOfADelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		item := outbox.Item{ID: "g-1", At: time.Now().Add(-time.Second), Notification: []byte(body(t,
+			alert("a", relay.StatusFiring, time.Now()), alert("b", relay.StatusResolved, time.Now())))}
+		lane := laneBatch("g", item)
+		lane.Lane.Destination, lane.Lane.Room = "#ops", "10086"
+		var logs bytes.Buffer
+		_, stop := run(t, deliver.Options{
+			Store: &handed{batch: outbox.Batch{Lanes: []outbox.LaneBatch{lane}}}, Setups: []relay.Setup{setup("a", new(fake))},
+			Logger: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{
+				ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+					if a.Key == slog.TimeKey {
+						return slog.Attr{}
+					}
+					return a
+				},
+			})),
+		})
+		synctest.Wait()
+		stop()
+		require.Equal(t, `level=INFO msg="Notification sent" receiver=ops integration=ops/fake/a destination=#ops `+
+			`group_key=g entry=g-1 attempt=1 duration=0s age=1s status=firing alerts=2 room=10086 detail=ok`,
+			strings.TrimSpace(logs.String()))
+	})
+}

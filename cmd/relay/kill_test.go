@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -192,4 +193,32 @@ func killNotification(group, state int) *relay.Notification {
 	n.GroupLabels = template.KV{"alertname": "Kill"}
 	n.CommonLabels, n.CommonAnnotations = template.KV{}, template.KV{}
 	return n
+}
+
+// TestASecondSignalEndsAtOnce: the first lets the deliveries under way end, here one that hangs.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	box, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, box.Close()) })
+	box.Slack.Break("", sandbox.FaultHang(make(chan struct{})))
+	relay := startKillable(t, box)
+	relay.post(t, 0, 0)
+	_, err = box.Await(t.Context(), sandbox.InboxWeCom, 1)
+	require.NoError(t, err)
+
+	relay.process.Signal(syscall.SIGTERM)
+	parts.WaitFor(t, "the relay to drain", func() error {
+		resp, err := http.Get(relay.url + "/-/ready")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			return fmt.Errorf("it is ready: %s", resp.Status)
+		}
+		return nil
+	})
+	const bySignal = -1
+	require.Equal(t, bySignal, relay.process.Stop(t))
 }

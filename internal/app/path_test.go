@@ -176,13 +176,17 @@ basic_auth_users: {alertmanager: $2y$04$d1HLfRROMGYeVPvVI0VWWOcOIWvWlZv0L1O/zqRy
 `), 0o600))
 	_, text := vendors(t)
 	p := start(t, t.TempDir(), text, func(o *app.Options) {
+		o.ListenAddresses = []string{"127.0.0.1:0", "127.0.0.1:0"}
 		o.WebConfigFile = web
 		o.PublicListenAddress = "127.0.0.1:0"
 	})
-	code, _ := p.do(t, http.MethodGet, "/-/healthy", nil)
-	require.Equal(t, http.StatusUnauthorized, code)
-	p.url = "http://" + p.Addresses()[1]
-	code, _ = p.do(t, http.MethodGet, "/-/ready", nil)
+	for _, address := range p.Addresses()[:2] {
+		p.url = "http://" + address
+		code, _ := p.do(t, http.MethodGet, "/-/healthy", nil)
+		require.Equal(t, http.StatusUnauthorized, code)
+	}
+	p.url = "http://" + p.Addresses()[2]
+	code, _ := p.do(t, http.MethodGet, "/-/ready", nil)
 	require.Equal(t, http.StatusOK, code)
 	for _, path := range []string{"/metrics", "/webhook", "/-/reload"} {
 		code, _ = p.do(t, http.MethodPost, path, []byte("{}"))
