@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,8 @@ import (
 
 // addDemo adds relay demo: a relay and the four vendors in one process, until ctx ends. It leaves nothing behind.
 func addDemo(root *kingpin.Application, commands map[string]command) {
-	cmd := root.Command("demo", "Show it: a relay, four inboxes and a page to look at, in one process. Nothing is left behind.")
+	cmd := root.Command("demo",
+		"Show it: a relay, four inboxes and a page to look at, in one process. Nothing is left behind.")
 	listen := cmd.Flag("demo.listen-address", "Address of the page.").Default("127.0.0.1:0").String()
 	speed := cmd.Flag("demo.speed", "How many times faster the alerts come; at 1 the story takes 20 seconds.").
 		Default("1").Float64()
@@ -62,7 +64,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 
 	zone := localZone()
 	sb, err := sandbox.Start(sandbox.Options{
-		Listen: d.listen, Zone: zone, Events: d.events, Mail: sandbox.MailSettings{Username: "relay", Password: demoPassword},
+		Listen: d.listen, Zone: zone, Events: d.events,
+		Mail: sandbox.MailSettings{Username: "relay", Password: demoPassword},
 	})
 	if err != nil {
 		return err
@@ -170,7 +173,8 @@ func demoLine(e outbox.Event) string {
 	case outbox.EventDuplicate:
 		return line + "the same state again, from the other Alertmanager: nothing is sent"
 	case outbox.EventSent:
-		return line + fmt.Sprintf("%-8s  %s  (%s)", integrationType(e), firstLine(e.Text), e.Duration.Round(100*time.Microsecond))
+		took := e.Duration.Round(100 * time.Microsecond)
+		return line + fmt.Sprintf("%-8s  %s  (%s)", integrationType(e), firstLine(e.Text), took)
 	case outbox.EventRetrying, outbox.EventFailed:
 		return line + fmt.Sprintf("%-8s  %s: %s", integrationType(e), e.Reason, e.Detail)
 	}
@@ -184,10 +188,10 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// firstLine is enough to recognise a message.
+// firstLine is enough to recognise a message. WeCom's colours mean nothing on a terminal.
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return strings.TrimLeft(line, "# ")
+	return regexp.MustCompile(`</?font[^>]*>`).ReplaceAllString(strings.TrimLeft(line, "# "), "")
 }
 
 // localZone is the zone of this machine under its IANA name, or UTC when the name is not known.

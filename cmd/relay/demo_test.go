@@ -92,6 +92,7 @@ func TestDemoTellsItsStoryOnTheTerminal(t *testing.T) {
 	}
 	require.Contains(t, printed, demoAlertmanager)
 	require.NotContains(t, printed, demoSecret)
+	require.NotContains(t, printed, "<font")
 	left, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -213,7 +214,8 @@ func read(url string) (string, error) {
 
 func background(t *testing.T, tab *parts.Tab) string {
 	t.Helper()
-	c, err := chromedp.Run(tab.Context, chromedp.Evaluate[string](`getComputedStyle(document.querySelector("#dingtalk")).backgroundColor`))
+	c, err := chromedp.Run(tab.Context, chromedp.Evaluate[string](
+		`getComputedStyle(document.querySelector("#dingtalk")).backgroundColor`))
 	require.NoError(t, err)
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -288,21 +289,23 @@ type dingtalkMessage struct {
 		} `json:"links"`
 	} `json:"feedCard"`
 
-	body map[string]json.RawMessage
+	body []byte
 }
 
 // decodeDingTalk returns the message, or the errcode of what it lacks.
 func decodeDingTalk(body []byte) (*dingtalkMessage, int) {
-	m := &dingtalkMessage{}
-	if json.Unmarshal(body, &m.body) != nil || m.body == nil {
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return nil, 40035
 	}
-	var kind string
-	if json.Unmarshal(m.body["msgtype"], &kind) != nil ||
-		!slices.Contains([]string{"text", "markdown", "link", "actionCard", "feedCard"}, kind) {
+	m := &dingtalkMessage{body: body}
+	err := json.Unmarshal(body, m)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
+		return nil, 40035
+	}
+	if !slices.Contains([]string{"text", "markdown", "link", "actionCard", "feedCard"}, m.Type) {
 		return nil, 400105
 	}
-	if json.Unmarshal(body, m) != nil || !m.complete() {
+	if err != nil || !m.complete() {
 		return nil, 40035
 	}
 	return m, 0
@@ -346,10 +349,10 @@ func (m *dingtalkMessage) hasKeyword(keywords []string) bool {
 	if len(keywords) == 0 {
 		return true
 	}
-	var content any
-	_ = json.Unmarshal(m.body[m.Type], &content) // it was decoded before
+	var fields map[string]any
+	_ = json.Unmarshal(m.body, &fields) // it was decoded before
 	found := false
-	eachString(content, func(s string) {
+	eachString(fields[m.Type], func(s string) {
 		found = found || slices.ContainsFunc(keywords, func(k string) bool { return strings.Contains(s, k) })
 	})
 	return found

@@ -1,6 +1,6 @@
-// Package sandbox emulates the four vendors on loopback: a DingTalk robot, a WeCom group robot, a Slack incoming webhook
-// and a mail server, with a page that shows what their readers would see. `relay demo` and the tests use the same
-// emulators, so they stay true.
+// Package sandbox emulates the four vendors on loopback: a DingTalk robot, a WeCom group robot, a Slack incoming
+// webhook and a mail server, with a page that shows what their readers would see. `relay demo` and the tests use the
+// same emulators, so they stay true.
 //
 // They are built from the vendors' documents and not from our senders, so that the two can disagree: each request is
 // judged as strictly as the vendor would (signature, keywords, sizes, rates), in a fixed order. Where the vendor's own

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Fault is something that goes wrong with one request. Its zero value does nothing; make one with the functions below.
+// A Fault is something that goes wrong with one request. Its zero value does nothing; the functions below make the rest.
 type Fault struct {
 	name string
 

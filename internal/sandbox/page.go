@@ -217,8 +217,8 @@ func (p *page) mail(w http.ResponseWriter, r *http.Request) {
 	m := all[i].Mail
 	secure(w, mailPolicy, "text/html; charset=utf-8")
 	if m.HTML == "" {
-		_, _ = w.Write([]byte("<!doctype html><meta name=color-scheme content='light dark'><pre style='white-space:pre-wrap'>" +
-			template.HTMLEscapeString(m.Text) + "</pre>"))
+		_, _ = w.Write([]byte("<!doctype html><meta name=color-scheme content='light dark'>" +
+			"<pre style='white-space:pre-wrap'>" + template.HTMLEscapeString(m.Text) + "</pre>"))
 		return
 	}
 	// A frame's links would open inside it.

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// A Story is a few minutes of a service's life, told to a relay as Alertmanager would tell it: too many errors in a room,
-// the same from the second Alertmanager of the pair, one more alert in the group, and all is well again.
+// A Story is a few minutes of a service's life, told to a relay as Alertmanager would tell it: too many errors in a
+// room, the same from the second Alertmanager of the pair, one more alert in the group, and all is well again.
 type Story struct {
 	// Webhook is where Alertmanager would post: the relay's /webhook.
 	Webhook string
@@ -82,12 +82,13 @@ const (
 )
 
 func (s Story) errorRateHigh(at time.Time) storyAlert {
-	return s.alert(at, "APIErrorRateHigh", "critical", `rate(http_requests_total{code=~"5.."}[5m]) > 0.05`, map[string]string{
-		"summary":     "下单接口错误率 12.4%，超过 5%",
-		"description": "POST /api/v1/orders 近 5 分钟有 1,284 次请求返回 502，直播间内的用户无法下单。",
-		"trace_id":    storyTrace,
-		"user_agent":  storyClient,
-	})
+	return s.alert(at, "APIErrorRateHigh", "critical", `rate(http_requests_total{code=~"5.."}[5m]) > 0.05`,
+		map[string]string{
+			"summary":     "下单接口错误率 12.4%，超过 5%",
+			"description": "POST /api/v1/orders 近 5 分钟有 1,284 次请求返回 502，直播间内的用户无法下单。",
+			"trace_id":    storyTrace,
+			"user_agent":  storyClient,
+		})
 }
 
 func (s Story) latencyHigh(at time.Time) storyAlert {

@@ -149,7 +149,8 @@ func (w *WeCom) robot(c *call) (*wecomRobot, int, string) {
 // refuse answers with the tail that the vendor puts behind each text: it names the caller's address and never repeats.
 func (w *WeCom) refuse(c *call, code int, text string) ruling {
 	w.hints++
-	errmsg := fmt.Sprintf("%s, hint: [%025d], from ip: %s, more info at https://open.work.weixin.qq.com/devtool/query?e=%d",
+	errmsg := fmt.Sprintf(
+		"%s, hint: [%025d], from ip: %s, more info at https://open.work.weixin.qq.com/devtool/query?e=%d",
 		text, uint64(c.now.UnixNano())+w.hints, c.caller(), code)
 	return ruling{
 		answer:  jsonAnswer(map[string]any{"errcode": code, "errmsg": errmsg}),
