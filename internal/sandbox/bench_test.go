@@ -15,7 +15,7 @@ func BenchmarkCountOnly(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer sb.Close()
+	defer func() { _ = sb.Close() }()
 	url := sb.DingTalk.Add(sandbox.DingTalkRobot{Token: "t", Limit: sandbox.NoLimit()})
 	body := `{"msgtype":"markdown","markdown":{"title":"t","text":"` + strings.Repeat("x", 1000) + `"},"msgUuid":""}`
 	b.ReportAllocs()
