@@ -116,7 +116,11 @@ func TestDemoRefusesASpeedOfNothing(t *testing.T) {
 // client, and why one notification was suppressed.
 func TestDemoInABrowser(t *testing.T) {
 	tab := parts.OpenTab(t)
-	out, page, _ := startDemo(t, "--demo.speed=5")
+	speed := "--demo.speed=5"
+	if *update {
+		speed = "--demo.speed=1" // as a newcomer sees it
+	}
+	out, page, _ := startDemo(t, speed)
 	require.NoError(t, chromedp.Do(tab.Context,
 		chromedp.EmulateViewport(1600, 1060),
 		prefer("reduced-motion", "reduce"), // a picture of a page at rest

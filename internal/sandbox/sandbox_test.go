@@ -16,7 +16,9 @@ import (
 	"github.com/alertrelay/relay/internal/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"))
+}
 
 // clock is a clock that only the test moves.
 type clock struct {
