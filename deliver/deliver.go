@@ -173,8 +173,9 @@ func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.B
 	}
 }
 
+// claim asks the store once. It goes on when ctx has ended: what a store has leased must not get lost on the way here.
 func (d *Deliverer) claim(ctx context.Context, t *targets, limit int) ([]outbox.Batch, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	return d.store.Claim(ctx, outbox.ClaimRequest{Max: limit, Lease: t.lease, Integrations: t.terms})
 }

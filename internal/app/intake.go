@@ -237,3 +237,10 @@ func newIntakeMetrics(r prometheus.Registerer) *intakeMetrics {
 		}, []string{"receiver", "integration"}),
 	}
 }
+
+// of lets the metrics of integrations exist at zero.
+func (m *intakeMetrics) of(setups []relay.Setup) {
+	for _, s := range setups {
+		m.destinationErrors.WithLabelValues(s.Receiver, s.Type)
+	}
+}

@@ -51,7 +51,9 @@ func TestFourInboxes(t *testing.T) {
 	}
 
 	require.Equal(t, "1", p.metric(t, "relay_notifications_deduplicated_total"))
-	require.Equal(t, "3", p.metric(t, `relay_notification_latency_seconds_count{integration="slack",receiver="ops"}`))
+	require.Eventually(t, func() bool { // it is counted once it is settled
+		return p.metric(t, `relay_notification_latency_seconds_count{integration="slack",receiver="ops"}`) == "3"
+	}, wait, tick)
 	p.stop()
 	require.Equal(t, 12, box.Counts("").Delivered)
 	for _, secret := range []string{"ding-token", "wecom-key", "slack-token", dingtalkSecret} {

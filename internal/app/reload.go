@@ -51,6 +51,7 @@ func (a *App) use(ctx context.Context, c *config.Config) error {
 		a.logger.WarnContext(ctx, "The sections storage and delivery have changed, which counts from the next start on")
 	}
 	a.deliverer.Replace(p.setups)
+	p.intake.metrics.of(p.setups)
 	a.reloadMetrics.loaded(c)
 	return nil
 }
