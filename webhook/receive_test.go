@@ -123,6 +123,10 @@ func TestRequest(t *testing.T) {
 			webhook.Request{Path: "/webhook/web.hook/prod+eu (primary)", Receiver: "web.hook/prod+eu (primary)"},
 		},
 		{
+			"a receiver's name with percent signs, unescaped once", "/webhook/100%2541", nil,
+			webhook.Request{Path: "/webhook/100%41", Receiver: "100%41"},
+		},
+		{
 			"in another script", "/webhook/%E5%80%BC%E7%8F%AD", nil, webhook.Request{Path: "/webhook/值班", Receiver: "值班"},
 		},
 		{

@@ -124,7 +124,7 @@ func newEngine() *gin.Engine {
 	engine.RedirectTrailingSlash = false
 	engine.RedirectFixedPath = false
 	engine.HandleMethodNotAllowed = true
-	engine.UseRawPath = true          // so that a receiver's name may hold an escaped slash;
+	engine.UseEscapedPath = true      // always as it was sent, so that a name is unescaped exactly once;
 	engine.UnescapePathValues = false // gin would turn its plus into a space: receive unescapes it
 	return engine
 }
