@@ -14,7 +14,7 @@ func (s *Store) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error
 	last, ok := s.marks[q.Slot]
 	now := s.options.Now()
 	s.mu.Unlock()
-	if ok && last.state == q.State && now.Sub(fromNanos(last.at)) < q.Window {
+	if ok && last.repeated(q.State, now, q.Window) {
 		// The first copy is durable already, so a count that cannot be written is no reason to have this one sent again.
 		_ = s.submit(&change{ctx: ctx, stage: func(g *group) error {
 			g.record(outbox.Event{Type: outbox.EventDuplicate, Notification: last.id})
@@ -59,7 +59,7 @@ func (a *acceptance) stage(g *group) error {
 		last, seen = s.marks[w.Slot]
 	}
 	same := seen && last.state == w.State
-	if id, duplicate := a.first(g, last, same); duplicate {
+	if id, duplicate := a.first(g, last, seen); duplicate {
 		g.record(a.event(outbox.EventDuplicate, id))
 		a.answer = outbox.Accepted{ID: id, Duplicate: true}
 		return nil
@@ -91,12 +91,17 @@ func (a *acceptance) stage(g *group) error {
 }
 
 // first tells whether the webhook is known already, and under which id.
-func (a *acceptance) first(g *group, last mark, same bool) (string, bool) {
+func (a *acceptance) first(g *group, last mark, seen bool) (string, bool) {
 	w := a.webhook
 	if _, pending := a.store.records[w.ID]; pending || g.ids[w.ID] || last.id == w.ID {
 		return w.ID, true
 	}
-	return last.id, same && g.now.Sub(fromNanos(last.at)) < w.Window
+	return last.id, seen && last.repeated(w.State, g.now, w.Window)
+}
+
+// repeated tells whether a state arriving now is a duplicate of the one last accepted.
+func (m mark) repeated(state dedupe.State, now time.Time, window time.Duration) bool {
+	return dedupe.Duplicate(m.state, fromNanos(m.at), state, now, window)
 }
 
 // choose keeps the entries that changed; of a reminder all.

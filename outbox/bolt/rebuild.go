@@ -25,7 +25,8 @@ func (s *Store) rebuild() error {
 		t := openTables(tx)
 		clean = t.state.Get(cleanKey()) != nil || t.webhooks.Stats().KeyN == 0
 		for _, step := range []func(t *tables) error{
-			s.rebuildSequence, s.rebuildMarks, s.rebuildLanes, s.rebuildLimiters,
+			s.rebuildSequence, s.rebuildMarks, s.rebuildLanes,
+			func(t *tables) error { return s.rebuildLimiters(t, now) },
 			func(t *tables) error { return s.rebuildPending(t, now) },
 		} {
 			if err := step(&t); err != nil {
@@ -117,11 +118,19 @@ func decodeLane(k, v []byte) (outbox.LaneKey, told, error) {
 	return key, lane, d.err()
 }
 
-func (s *Store) rebuildLimiters(t *tables) error {
+func (s *Store) rebuildLimiters(t *tables, now time.Time) error {
 	return t.limiters.ForEach(func(k, v []byte) error {
 		state, err := decodeLimiter(v)
 		if err != nil {
 			return err
+		}
+		if tooFar(state.Hold, now) {
+			state.Hold = now
+		}
+		for i, at := range state.Stamps {
+			if at.After(now) {
+				state.Stamps[i] = now
+			}
 		}
 		s.schedule.Restore(relay.LimiterID(k), state)
 		return nil
@@ -169,9 +178,19 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) {
 	share(&se)
 	first := s.schedule.Add(now, key, se.lane, se.limiters, e)
 	if first && e.progress {
+		if tooFar(p.due, now) {
+			p.due = now
+		}
 		s.schedule.Defer(key, p.attempt, p.due)
 	}
 }
+
+// farthest is how far ahead a retry or a hold can be: deliver waits no longer for a vendor.
+const farthest = time.Hour
+
+// tooFar tells whether a stored time is so far ahead that the clock must have been set back since. What waits for it is
+// due, else a clock that was wrong for a minute could keep notifications back for years.
+func tooFar(at, now time.Time) bool { return at.Sub(now) > farthest }
 
 // share makes the texts that most entries have in common one text in memory.
 func share(se *stored) {

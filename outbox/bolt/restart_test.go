@@ -239,6 +239,24 @@ func TestRestart(t *testing.T) {
 			b, _ := s.claim(10)
 			require.Len(t, b, 1)
 		},
+		"a clock that was set back keeps nothing back": func(t *testing.T, s *relayStore) {
+			s.terms = map[relay.IntegrationID]outbox.Terms{ops: {Limit: relay.Limit{Messages: 2, Per: time.Minute}}}
+			w := s.webhook(1, "g")
+			s.accept(w)
+			s.accept(s.webhook(2, "h"))
+			s.settle(s.claimOne(), outbox.Outcome{Result: outbox.Retry, After: time.Minute})
+			s.settle(s.claimOne(), outbox.Outcome{Result: outbox.Retry, Hold: 10 * time.Minute})
+			s.Advance(-24 * time.Hour)
+			s.restart()
+			none, wait := s.claim(10)
+			require.Empty(t, none, "the slots count from now on")
+			require.Equal(t, time.Minute, wait)
+			s.Advance(time.Minute)
+			b, _ := s.claim(10)
+			require.Len(t, b, 2)
+			w.ID = "w0003"
+			require.False(t, s.accept(w).Duplicate, "nobody knows how old the first copy is")
+		},
 		"the cache stays until its values end": func(t *testing.T, s *relayStore) {
 			require.NoError(t, s.Cache().Put(t.Context(), "token", []byte("abc"), time.Hour))
 			s.restart()

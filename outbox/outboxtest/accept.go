@@ -57,6 +57,16 @@ func acceptTests() map[string]func(*testing.T, *fixture) {
 			require.False(t, f.recall(short).Duplicate)
 			require.False(t, f.accept(short).Duplicate)
 		},
+		"a mark from the future is worth nothing beyond the window": func(t *testing.T, f *fixture) {
+			w := f.webhook("g")
+			f.accept(w)
+			f.Advance(-time.Second)
+			require.True(t, f.recall(w).Duplicate, "clocks are set back a little all the time")
+			require.True(t, f.accept(f.copyOf(w)).Duplicate)
+			f.Advance(-time.Hour)
+			require.False(t, f.recall(w).Duplicate)
+			require.False(t, f.accept(f.copyOf(w)).Duplicate)
+		},
 		"of parallel copies one is accepted": testParallelCopies,
 		"accepting the same ID twice accepts it once": func(t *testing.T, f *fixture) {
 			w := f.webhook("g")

@@ -93,7 +93,7 @@ func (m *Memory) Recall(ctx context.Context, q outbox.Query) (outbox.Known, erro
 	if err := ended(ctx); err != nil {
 		return outbox.Known{}, err
 	}
-	if last, ok := m.marks[q.Slot]; ok && last.state == q.State && m.now().Sub(last.at) < q.Window {
+	if last, ok := m.marks[q.Slot]; ok && dedupe.Duplicate(last.state, last.at, q.State, m.now(), q.Window) {
 		m.record(outbox.Event{Type: outbox.EventDuplicate, Notification: last.id})
 		return outbox.Known{Duplicate: true, ID: last.id}, nil
 	}
@@ -120,7 +120,7 @@ func (m *Memory) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted,
 	if m.pending(w.ID) {
 		first = w.ID
 	}
-	if first == w.ID || same && now.Sub(last.at) < w.Window {
+	if first == w.ID || seen && dedupe.Duplicate(last.state, last.at, w.State, now, w.Window) {
 		m.record(outbox.Event{
 			Type: outbox.EventDuplicate, Notification: first, GroupKey: w.GroupKey, Receiver: w.Receiver,
 			Status: w.Status, Alerts: w.Alerts,
