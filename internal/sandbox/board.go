@@ -20,7 +20,7 @@ type Request struct {
 	Path   string
 	Query  url.Values
 	Header http.Header
-	Body   []byte
+	Body   []byte // of what was refused the first 64 KiB
 
 	Verdict Verdict
 	// Fault names the fault that took part; empty when there was none.

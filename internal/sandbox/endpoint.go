@@ -14,6 +14,9 @@ import (
 // maxBody bounds what an endpoint reads: WeCom's uploads of 20 MB and some room, so that too long can be told.
 const maxBody = 24 << 20
 
+// keptOfRefused is how much of a body is kept that was not delivered: enough to see what was wrong with it.
+const keptOfRefused = 64 << 10
+
 // call is one HTTP request to a vendor, read.
 type call struct {
 	*http.Request
@@ -96,6 +99,9 @@ func (e *endpoint) record(c *call, v ruling, fault Fault) {
 	if e.board.keep > 0 {
 		r.Method, r.Path, r.Query = c.Method, c.URL.Path, c.URL.Query()
 		r.Header, r.Body = c.Header.Clone(), c.body
+		if v.message == nil {
+			r.Body = r.Body[:min(len(r.Body), keptOfRefused)]
+		}
 	}
 	e.board.record(r, v.message)
 }

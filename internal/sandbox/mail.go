@@ -67,6 +67,9 @@ type MailFault struct {
 }
 
 // Mail emulates a mail server with one mailbox for everybody.
+//
+// It is built on go-smtp, whose answers to a client that breaks the order of commands are 502 where RFC 5321 has 503, and
+// 523 instead of 538 to AUTH before TLS. The class is the same.
 type Mail struct {
 	board    *board
 	settings MailSettings

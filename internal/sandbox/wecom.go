@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -374,6 +375,7 @@ func (w *WeCom) upload(c *call) ruling {
 	if size < wecomMinFile || size > limit {
 		return w.refuse(c, 40006, "invalid media size")
 	}
+	maps.DeleteFunc(robot.media, func(_ string, at time.Time) bool { return c.now.Sub(at) >= wecomMediaLife })
 	w.hints++
 	id := fmt.Sprintf("3%s-%d", strings.Repeat("a", 40), w.hints)
 	robot.media[id] = c.now
