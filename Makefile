@@ -21,7 +21,7 @@ help: ## Show what there is to make.
 
 .PHONY: demo
 demo: ## Run the demo: a relay, four inboxes and a page to look at.
-	$(GO) run -tags $(TAGS) ./cmd/relay demo
+	@$(GO) build -tags $(TAGS) -o bin/relay ./cmd/relay && exec bin/relay demo # go run would call Ctrl-C an error
 
 .PHONY: build
 build: ## Build bin/relay: static, with its version.
