@@ -58,7 +58,7 @@ func termsOf(s relay.Setup, shared map[relay.LimiterID]outbox.Terms) outbox.Term
 	for _, id := range s.Limiters {
 		terms = stricter(terms, shared[id])
 	}
-	terms.Backlog = s.Backlog
+	terms.Backlog, terms.Limiters = s.Backlog, s.Limiters
 	return terms
 }
 

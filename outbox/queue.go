@@ -13,7 +13,8 @@ import (
 type queue[E any] struct {
 	key         string
 	integration relay.IntegrationID
-	limiters    []*limiter[E]
+	accepted    []relay.LimiterID // those that its entries were accepted with
+	limiters    []*limiter[E]     // those to send with: as accepted, unless the terms say otherwise
 	pending     int // entries, also those behind the head of a lane and those under way
 	ready       list.List
 	delayed     delayed[E]

@@ -329,13 +329,32 @@ func (s *Schedule[E]) expire(now time.Time) {
 // adopt looks at every queue anew when the terms may have changed. Terms are compared as a whole map, so a caller that
 // keeps one map for one configuration pays nothing.
 func (s *Schedule[E]) adopt(now time.Time, terms map[relay.IntegrationID]Terms) {
-	if reflect.ValueOf(terms).Pointer() == reflect.ValueOf(s.terms).Pointer() || maps.Equal(terms, s.terms) {
+	if reflect.ValueOf(terms).Pointer() == reflect.ValueOf(s.terms).Pointer() ||
+		maps.EqualFunc(terms, s.terms, Terms.Equal) {
 		return
 	}
 	s.terms = terms
 	for _, q := range s.queues {
+		s.unbind(q)
+		s.bind(q)
 		s.wake(q, now)
 	}
+}
+
+// bind makes a queue wait for the limiters that its integration may send with now.
+func (s *Schedule[E]) bind(q *queue[E]) {
+	for _, id := range s.terms[q.integration].Bound(q.accepted) {
+		l := s.limiter(id)
+		l.queues = append(l.queues, q)
+		q.limiters = append(q.limiters, l)
+	}
+}
+
+func (s *Schedule[E]) unbind(q *queue[E]) {
+	for _, l := range q.limiters {
+		l.queues = slices.DeleteFunc(l.queues, func(other *queue[E]) bool { return other == q })
+	}
+	q.limiters = nil
 }
 
 // pop ends the head of a lane.
@@ -378,12 +397,8 @@ func (s *Schedule[E]) queue(integration relay.IntegrationID, limiters []relay.Li
 	if q, ok := s.queues[key]; ok {
 		return q
 	}
-	q := &queue[E]{key: key, integration: integration, index: -1}
-	for _, id := range limiters {
-		l := s.limiter(id)
-		l.queues = append(l.queues, q)
-		q.limiters = append(q.limiters, l)
-	}
+	q := &queue[E]{key: key, integration: integration, accepted: limiters, index: -1}
+	s.bind(q)
 	s.queues[key] = q
 	return q
 }
@@ -406,11 +421,10 @@ func (s *Schedule[E]) drop(now time.Time, q *queue[E]) {
 		heap.Remove(&s.turns, q.index)
 	}
 	delete(s.queues, q.key)
-	for _, l := range q.limiters {
-		l.queues = slices.DeleteFunc(l.queues, func(other *queue[E]) bool { return other == q })
-	}
-	// Another queue may have been bound by the terms of this one.
-	for _, l := range q.limiters {
+	limiters := q.limiters
+	s.unbind(q)
+	// Another queue may have been held back by the terms of this one.
+	for _, l := range limiters {
 		s.wakeAll(l.queues, now)
 	}
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -93,7 +94,7 @@ type Webhook struct {
 type Entry struct {
 	Lane        Lane
 	Destination relay.Destination
-	// Limiters are the credentials that may send it, any of them; never empty.
+	// Limiters are the credentials that may send it, any of them; never empty. Terms.Limiters may replace them.
 	Limiters []relay.LimiterID
 	// State is that of this part of the notification alone.
 	State dedupe.State
@@ -137,6 +138,32 @@ type Terms struct {
 	Limit       relay.Limit
 	MaxInFlight int // sends under way per limiter; 0 means no bound
 	Backlog     relay.Backlog
+	// Limiters are the credentials that the integration has now. Entries accepted with others, before a reload, go out with
+	// these: with those of them that they name, else with all. Empty leaves them as they were accepted.
+	Limiters []relay.LimiterID
+}
+
+// Bound returns the credentials that may send an entry accepted with limiters.
+func (t Terms) Bound(limiters []relay.LimiterID) []relay.LimiterID {
+	if len(t.Limiters) == 0 {
+		return limiters
+	}
+	var left []relay.LimiterID
+	for _, id := range limiters {
+		if slices.Contains(t.Limiters, id) {
+			left = append(left, id)
+		}
+	}
+	if len(left) == 0 {
+		return t.Limiters
+	}
+	return left
+}
+
+// Equal tells whether two terms say the same.
+func (t Terms) Equal(other Terms) bool {
+	return t.Limit == other.Limit && t.MaxInFlight == other.MaxInFlight && t.Backlog == other.Backlog &&
+		slices.Equal(t.Limiters, other.Limiters)
 }
 
 // A Batch is the work for one send slot of one limiter.

@@ -103,6 +103,40 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			require.ElementsMatch(t, []relay.LimiterID{"r1", "r2"}, []relay.LimiterID{b[0].Limiter, b[1].Limiter})
 			require.Equal(t, map[relay.LimiterID]int{"r1": 3, "r2": 3}, f.stats().Limiters)
 		},
+		"a robot that left the pool lends its slots to nobody": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(2, time.Minute)}
+			for i := range 6 {
+				w := f.webhook(fmt.Sprint("pool", i))
+				w.Entries = []outbox.Entry{f.entry(w.GroupKey, ops, "r1", "r2")}
+				f.accept(w)
+			}
+			terms := limit(2, time.Minute)
+			terms.Limiters = []relay.LimiterID{"r1"}
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: terms}
+			b := f.claim(10)
+			require.Len(t, b, 2)
+			for _, each := range b {
+				require.Equal(t, relay.LimiterID("r1"), each.Limiter)
+				f.settle(each, sent(each))
+			}
+			require.Equal(t, map[relay.LimiterID]int{"r1": 4}, f.stats().Limiters)
+		},
+		"what was accepted for a robot goes out with the one in its place": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(2, time.Minute)}
+			f.acceptMany(2)
+			b := f.claimOne()
+			f.settle(b, outbox.Outcome{Result: outbox.Retry, Items: ids(b), Hold: 5 * time.Minute})
+			terms := limit(2, time.Minute)
+			terms.Limiters = []relay.LimiterID{"new"}
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: terms}
+			w := f.webhook("later")
+			w.Entries = []outbox.Entry{f.entry(w.GroupKey, ops, "new")}
+			f.accept(w)
+			batches := f.claim(10)
+			require.Len(t, batches, 2, "the old robot's hold is not the new one's, its limit is")
+			require.Equal(t, relay.LimiterID("new"), batches[0].Limiter)
+			require.Equal(t, relay.LimiterID("new"), batches[1].Limiter)
+		},
 		"a hold stops its limiter alone": func(t *testing.T, f *fixture) {
 			f.acceptMany(2)
 			w := f.webhook("pay")

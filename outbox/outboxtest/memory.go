@@ -32,6 +32,7 @@ type Memory struct {
 	holds   map[relay.LimiterID]time.Time
 	served  map[relay.LimiterID]int // the turn in which it was served last
 	turn    int
+	known   map[relay.IntegrationID]outbox.Terms // of the last claim
 	dead    []DeadLetter
 	history []outbox.Event
 }
@@ -164,6 +165,7 @@ func (m *Memory) Claim(
 		return nil, 0, err
 	}
 	now := m.now()
+	m.known = c.Integrations
 	m.expire(now)
 	var batches []outbox.Batch
 	for len(batches) < c.Max {
@@ -299,7 +301,7 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 			if s.Oldest.IsZero() || it.At.Before(s.Oldest) {
 				s.Oldest = it.At
 			}
-			for _, limiter := range it.entry.Limiters {
+			for _, limiter := range m.limiters(l, it) {
 				s.Limiters[limiter]++
 			}
 		}
@@ -385,7 +387,7 @@ func (m *Memory) ready(l *lane, c outbox.ClaimRequest, now time.Time) (relay.Lim
 		return "", l.lease.Until.Sub(now)
 	}
 	best, soonest := relay.LimiterID(""), time.Duration(-1)
-	for _, limiter := range l.items[0].entry.Limiters {
+	for _, limiter := range m.limiters(l, l.items[0]) {
 		if wait := m.free(limiter, c, now); soonest < 0 || wait < soonest {
 			best, soonest = limiter, wait
 		}
@@ -439,6 +441,11 @@ func (m *Memory) next(limiter relay.LimiterID, at time.Time, per time.Duration) 
 	return next
 }
 
+// limiters are those that may send the entry under the terms of the last claim.
+func (m *Memory) limiters(l *lane, it item) []relay.LimiterID {
+	return m.known[l.id.Integration].Bound(it.entry.Limiters)
+}
+
 // terms are the smallest of those integrations that have something pending for the limiter.
 func (m *Memory) terms(limiter relay.LimiterID, c outbox.ClaimRequest) (relay.Limit, int) {
 	var limit relay.Limit
@@ -446,7 +453,7 @@ func (m *Memory) terms(limiter relay.LimiterID, c outbox.ClaimRequest) (relay.Li
 	for _, l := range m.lanes {
 		for _, it := range l.items {
 			t, known := c.Integrations[l.id.Integration]
-			if !known || !slices.Contains(it.entry.Limiters, limiter) {
+			if !known || !slices.Contains(m.limiters(l, it), limiter) {
 				continue
 			}
 			if t.MaxInFlight > 0 && (inFlight == 0 || t.MaxInFlight < inFlight) {

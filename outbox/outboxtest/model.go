@@ -86,7 +86,13 @@ func (m *machine) claim(rt *rapid.T) {
 		Max: rapid.IntRange(1, 4).Draw(rt, "max"), Lease: time.Duration(rapid.IntRange(5, 60).Draw(rt, "lease")) * time.Second,
 		Integrations: m.terms(),
 	}
+	if rapid.IntRange(0, 9).Draw(rt, "reloaded") == 0 {
+		dingtalk := c.Integrations["ops/dingtalk/a"]
+		dingtalk.Limiters = rapid.SampledFrom([][]relay.LimiterID{{"r1"}, {"r3"}}).Draw(rt, "robots")
+		c.Integrations["ops/dingtalk/a"] = dingtalk
+	}
 	got, wait, err := m.store.Claim(m.t.Context(), c)
+	m.model.known = c.Integrations
 	require.NoError(rt, err)
 	require.LessOrEqual(rt, len(got), c.Max)
 	m.model.expire(m.Now())
@@ -94,7 +100,7 @@ func (m *machine) claim(rt *rapid.T) {
 		l := m.model.lane(b.Lanes[0].Lane)
 		_, ready := m.model.ready(l, c, m.Now())
 		require.Zero(rt, ready, "%v is not ready", l.id)
-		require.Contains(rt, l.items[0].entry.Limiters, b.Limiter)
+		require.Contains(rt, m.model.limiters(l, l.items[0]), b.Limiter)
 		require.Zero(rt, m.model.free(b.Limiter, c, m.Now()), "%s has no free slot", b.Limiter)
 		require.Equal(rt, m.model.take(l, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease)), b)
 	}
