@@ -152,6 +152,9 @@ func (s *Store) rebuildPending(t *tables, now time.Time) error {
 		for position, se := range entries {
 			e := &entry{record: r, number: se.number, position: position}
 			var p progress
+			for at != nil && bytes.Compare(at, progressKey(e)) < 0 { // of a webhook that has gone
+				at, value = progressed.Next()
+			}
 			if at != nil && bytes.Equal(at, progressKey(e)) {
 				var err error
 				if p, err = decodeProgress(value); err != nil {

@@ -125,6 +125,30 @@ func TestRestart(t *testing.T) {
 			}
 			require.Equal(t, []string{"w0000-0", "w0001-0", "w0002-0", "w0003-0", "w0004-0"}, order)
 		},
+		"what was told is not told again, whichever entry of an earlier webhook ended last": func(
+			t *testing.T, s *relayStore,
+		) {
+			both := func(n int, group string) outbox.Webhook {
+				w := s.webhook(n, group)
+				w.Entries = append(w.Entries, w.Entries[0])
+				for i := range w.Entries {
+					w.Entries[i].Lane.Destination = strconv.Itoa(i)
+				}
+				return w
+			}
+			s.accept(both(1, "g"))
+			b, _ := s.claim(2)
+			s.settle(b[1], outbox.Outcome{Result: outbox.Sent}) // the first entry ends last
+			s.settle(b[0], outbox.Outcome{Result: outbox.Sent})
+			s.accept(both(2, "h"))
+			b, _ = s.claim(2)
+			s.settle(b[1], outbox.Outcome{Result: outbox.Sent})
+			s.restart()
+			left, _ := s.claim(2)
+			require.Len(t, left, 1)
+			require.Equal(t, "w0002-0", left[0].Lanes[0].Items[0].ID)
+			s.settle(left[0], outbox.Outcome{Result: outbox.Sent})
+		},
 		"what was told is not told again": func(t *testing.T, s *relayStore) {
 			w := s.webhook(1, "g")
 			w.Entries = append(w.Entries, w.Entries[0], w.Entries[0])

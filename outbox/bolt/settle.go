@@ -107,7 +107,7 @@ func (st *settlement) writeEnd(g *group) {
 	}
 	e.record.open--
 	last := e.record.open == 0
-	seq, entries := key(e.record.seq), e.progress || e.position > 0 || !last
+	seq := key(e.record.seq)
 	g.write(func(t *tables) error {
 		if !last {
 			value, err := progress{done: true}.encode()
@@ -116,10 +116,8 @@ func (st *settlement) writeEnd(g *group) {
 			}
 			return t.progress.Put(progressKey(e), value)
 		}
-		if entries {
-			if err := deletePrefix(t.progress, seq); err != nil {
-				return err
-			}
+		if err := deletePrefix(t.progress, seq); err != nil { // also that of entries that ended before
+			return err
 		}
 		return t.webhooks.Delete(seq)
 	})
