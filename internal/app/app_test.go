@@ -53,7 +53,7 @@ func start(t *testing.T, storage, text string, change func(*app.Options)) *proce
 		StoragePath:     storage,
 		ListenAddresses: []string{"127.0.0.1:0"},
 		Logger:          slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Grace:           2 * time.Second,
+		Grace:           10 * time.Second,
 	}
 	if change != nil {
 		change(&o)
