@@ -138,23 +138,29 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
 }
 
-// memory is the resident size now and at its peak, in bytes.
-func (p *process) memory() (now, peak int64) {
+// A memory is what a process has resident, in bytes.
+type memory struct{ now, file, peak int64 }
+
+// memory is the resident size now, what of it are pages of files (the program's and the store's), and its peak.
+func (p *process) memory() memory {
+	var m memory
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0
+		return m
 	}
 	for line := range strings.Lines(string(b)) {
 		key, value, _ := strings.Cut(line, ":")
 		kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 		switch key {
 		case "VmRSS":
-			now = kb << 10
+			m.now = kb << 10
+		case "RssFile":
+			m.file = kb << 10
 		case "VmHWM":
-			peak = kb << 10
+			m.peak = kb << 10
 		}
 	}
-	return now, peak
+	return m
 }
 
 // client is for questions to the processes; the load has its own.

@@ -147,7 +147,7 @@ func (b *bench) against(alerts, targets, count int) func(context.Context) (strin
 				return "", err
 			}
 			got, err := b.round(ctx, f, f.url, alerts, targets, count)
-			if err != nil {
+			if err = errors.Join(err, f.kill()); err != nil {
 				return "", fmt.Errorf("floor: %w", err)
 			}
 			floors = append(floors, got)
@@ -157,7 +157,7 @@ func (b *bench) against(alerts, targets, count int) func(context.Context) (strin
 			}
 			stop := b.startProfile(ctx, r)
 			got, err = b.round(ctx, r, r.url+"/webhook", alerts, targets, count)
-			if err = errors.Join(err, stop()); err != nil {
+			if err = errors.Join(err, stop(), r.kill()); err != nil {
 				return "", fmt.Errorf("relay: %w", err)
 			}
 			relays = append(relays, got)
@@ -172,19 +172,21 @@ func (b *bench) against(alerts, targets, count int) func(context.Context) (strin
 	}
 }
 
-// startProfile takes the relay's CPU profile until stop is called.
+// startProfile takes the relay's CPU profile; stop waits for its end and takes the one of allocations. Both must be taken
+// before the relay is ended.
 func (b *bench) startProfile(ctx context.Context, relay *process) (stop func() error) {
 	if b.profile == "" {
 		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	go func() { done <- fetch(ctx, relay.url+"/debug/pprof/profile?seconds=3", b.profile) }()
-	return func() error { return <-done }
+	go func() { done <- fetch(ctx, relay.url+"/debug/pprof/profile?seconds=6", b.profile) }()
+	return func() error {
+		return errors.Join(<-done, fetch(ctx, relay.url+"/debug/pprof/allocs", b.profile+".allocs"))
+	}
 }
 
-// round loads one program and ends it.
+// round loads one program.
 func (b *bench) round(ctx context.Context, p *process, to string, alerts, targets, count int) (figure, error) {
-	defer p.kill() //nolint:errcheck // a crashed process is an error of the load
 	warm := load{url: to, count: 200, connections: 16, alerts: alerts, first: 1 << 30}
 	if err := b.reset(ctx, ""); err != nil {
 		return figure{}, err
@@ -210,8 +212,8 @@ func (b *bench) round(ctx context.Context, p *process, to string, alerts, target
 		return figure{}, err
 	}
 	n := count * targets
-	_, peak := p.memory()
-	return figure{float64(n) / time.Since(sent.start).Seconds(), (p.cpu() - before) / time.Duration(n), peak}, nil
+	took := time.Since(sent.start)
+	return figure{float64(n) / took.Seconds(), (p.cpu() - before) / time.Duration(n), p.memory().peak}, nil
 }
 
 // halfLoad posts at half the rate that the relay just managed.
@@ -325,7 +327,7 @@ func (b *bench) memory(ctx context.Context) (string, error) {
 	}
 	defer r.kill() //nolint:errcheck // measured already
 	pause(ctx, time.Second)
-	idle, _ := r.memory()
+	idle := r.memory()
 	if err := b.reset(ctx, "down=true&target=t0"); err != nil {
 		return "", err
 	}
@@ -333,8 +335,14 @@ func (b *bench) memory(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now, _ := r.memory()
-	return fmt.Sprintf("%.0f MB / %.0f MB (%d refused)", float64(idle)/1e6, float64(now)/1e6, got.refused), nil
+	full := r.memory()
+	if b.profile != "" {
+		if err := fetch(ctx, r.url+"/debug/pprof/heap", b.profile+".heap"); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%.0f MB / %.0f MB, %.0f MB of it the store's file (%d refused)", float64(idle.now)/1e6,
+		float64(full.now)/1e6, float64(full.file-idle.file)/1e6, got.refused), nil
 }
 
 func (b *bench) idleCPU(ctx context.Context) (string, error) {
