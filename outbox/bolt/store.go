@@ -71,6 +71,7 @@ type Store struct {
 
 	// Of the writer alone.
 	seq         uint64
+	committed   time.Time // when the last commit began
 	lastFailure time.Time
 	sweeper     sweeper
 	forgotten   time.Time // when memory was last swept as a whole
@@ -123,7 +124,7 @@ func New(db *bbolt.DB, options Options) (*Store, error) {
 	s := &Store{
 		options:  options.withDefaults(),
 		db:       db,
-		changes:  make(chan *change),
+		changes:  make(chan *change, maxGroup),
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
 		schedule: outbox.NewSchedule[*entry](),
