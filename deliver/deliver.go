@@ -120,7 +120,9 @@ func (d *Deliverer) Wake() {
 
 // Replace exchanges what is known about the integrations, as a reload does. Deliveries under way end as they began.
 func (d *Deliverer) Replace(setups []relay.Setup) {
-	d.targets.Store(d.newTargets(setups))
+	t := d.newTargets(setups)
+	d.targets.Store(t)
+	d.removed(t)
 	d.Wake()
 }
 
@@ -196,14 +198,15 @@ func (d *Deliverer) wait(ctx context.Context, after time.Duration) {
 }
 
 // settle ends the lease. While the store fails it tries again until the lease is over: what was sent and is not settled
-// will be sent again. It goes on when ctx has ended.
+// will be sent again. When ctx has ended, which is the end of the grace, it tries once more.
 func (d *Deliverer) settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) error {
 	for {
+		last := ctx.Err() != nil
 		err := d.settleOnce(context.WithoutCancel(ctx), l, o)
-		if err == nil || errors.Is(err, outbox.ErrStale) || !d.now().Add(settlePause).Before(l.Until) {
+		if err == nil || last || errors.Is(err, outbox.ErrStale) || !d.now().Add(settlePause).Before(l.Until) {
 			return err
 		}
-		pause(context.WithoutCancel(ctx), settlePause)
+		pause(ctx, settlePause)
 	}
 }
 

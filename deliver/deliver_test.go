@@ -519,6 +519,26 @@ func TestEndingLetsSendsFinish(t *testing.T) {
 	}
 }
 
+func TestAStoreThatFailsAtTheEndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, f := new(memory), new(fake)
+		store.fail = func(call string) error {
+			if call == "settle" {
+				return outbox.ErrUnavailable
+			}
+			return nil
+		}
+		store.add("ops/fake/a", "robot-a", "g", body(t, alert("f", relay.StatusFiring, time.Now())))
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}, Grace: 5 * time.Second})
+		synctest.Wait()
+		require.Len(t, f.messages(), 1)
+		start := time.Now()
+		stop()
+		require.Equal(t, 5*time.Second, time.Since(start), "the grace, however long the lease")
+	})
+}
+
 func TestAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -624,6 +644,42 @@ relay_integration_misconfigured{integration="fake",receiver="ops"} %d
 		misconfigured(0)
 		stop()
 		require.Equal(t, 1, strings.Count(logs.String(), "level=ERROR"))
+	})
+}
+
+func TestAReloadEndsTheTroubleOfWhatItRemoves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, registry := new(memory), prometheus.NewRegistry()
+		f := &fake{send: func(context.Context, relay.Message) (relay.Receipt, error) {
+			time.Sleep(time.Second)
+			return relay.Receipt{}, relay.AsMisconfigured(errors.New("token is not exist"))
+		}}
+		for _, group := range []string{"g", "h"} {
+			store.add("ops/fake/a", "robot-a", group, body(t, alert("f", relay.StatusFiring, time.Now())))
+		}
+		d, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}, Registerer: registry})
+		misconfigured := func() float64 {
+			families, err := registry.Gather()
+			require.NoError(t, err)
+			for _, family := range families {
+				if family.GetName() == "relay_integration_misconfigured" {
+					return family.GetMetric()[0].GetGauge().GetValue()
+				}
+			}
+			return -1
+		}
+		time.Sleep(2 * time.Second)
+		require.InDelta(t, 1, misconfigured(), 0)
+		time.Sleep(5*time.Minute - time.Second/2)
+		synctest.Wait()
+		require.Len(t, f.messages(), 4, "the probes are under way")
+		d.Replace([]relay.Setup{setup("b", new(fake))})
+		require.InDelta(t, 0, misconfigured(), 0)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.InDelta(t, 0, misconfigured(), 0, "nobody can mend what is not there")
+		stop()
 	})
 }
 

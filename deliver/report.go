@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/outbox"
 )
@@ -100,10 +102,11 @@ func (d *Deliverer) facts(a *attempt, o outbox.Outcome) []slog.Attr {
 	return attrs
 }
 
-// troubles remembers which integrations a person must mend, so that each is told once and not at every probe.
+// troubles remembers which integrations a person must mend, each with its gauge, so that each is told once and not at every
+// probe.
 type troubles struct {
 	mu  sync.Mutex
-	now map[relay.IntegrationID]bool
+	now map[relay.IntegrationID]prometheus.Gauge
 }
 
 // failing returns the level at which a failure is worth telling.
@@ -113,23 +116,34 @@ func (d *Deliverer) failing(a *attempt, o outbox.Outcome) slog.Level {
 	}
 	d.troubles.mu.Lock()
 	defer d.troubles.mu.Unlock()
-	if d.troubles.now[a.target.ID] {
+	_, told := d.troubles.now[a.target.ID]
+	_, known := d.targets.Load().all[a.target.ID]
+	if told || !known { // a reload has removed it while it was sending
 		return slog.LevelDebug
 	}
 	if d.troubles.now == nil {
-		d.troubles.now = make(map[relay.IntegrationID]bool)
+		d.troubles.now = make(map[relay.IntegrationID]prometheus.Gauge)
 	}
-	d.troubles.now[a.target.ID] = true
+	d.troubles.now[a.target.ID] = a.target.metrics.misconfigured
 	a.target.metrics.misconfigured.Inc()
 	return slog.LevelError
 }
 
 // mended ends the trouble of an integration whose vendor took a message.
-func (d *Deliverer) mended(a *attempt) {
+func (d *Deliverer) mended(a *attempt) { d.endTroubles(func(id relay.IntegrationID) bool { return id == a.target.ID }) }
+
+// removed ends the troubles of integrations that a reload has removed: nobody will ever mend them.
+func (d *Deliverer) removed(left *targets) {
+	d.endTroubles(func(id relay.IntegrationID) bool { return left.all[id] == nil })
+}
+
+func (d *Deliverer) endTroubles(over func(relay.IntegrationID) bool) {
 	d.troubles.mu.Lock()
 	defer d.troubles.mu.Unlock()
-	if d.troubles.now[a.target.ID] {
-		delete(d.troubles.now, a.target.ID)
-		a.target.metrics.misconfigured.Dec()
+	for id, gauge := range d.troubles.now {
+		if over(id) {
+			delete(d.troubles.now, id)
+			gauge.Dec()
+		}
 	}
 }
