@@ -130,7 +130,9 @@ func (d *Deliverer) failing(a *attempt, o outbox.Outcome) slog.Level {
 }
 
 // mended ends the trouble of an integration whose vendor took a message.
-func (d *Deliverer) mended(a *attempt) { d.endTroubles(func(id relay.IntegrationID) bool { return id == a.target.ID }) }
+func (d *Deliverer) mended(a *attempt) {
+	d.endTroubles(func(id relay.IntegrationID) bool { return id == a.target.ID })
+}
 
 // removed ends the troubles of integrations that a reload has removed: nobody will ever mend them.
 func (d *Deliverer) removed(left *targets) {
