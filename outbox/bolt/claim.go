@@ -53,10 +53,7 @@ func (s *Store) load(loads []load) ([]outbox.Batch, error) {
 			read = append(read, i)
 			continue
 		}
-		var err error
-		if batches[i], err = batch(l, nil, nil); err != nil {
-			return nil, err
-		}
+		batches[i] = s.batch(l, nil, nil)
 	}
 	if len(read) == 0 {
 		return batches, nil
@@ -82,17 +79,29 @@ func (s *Store) load(loads []load) ([]outbox.Batch, error) {
 			if e.progress {
 				rest = tx.Bucket([]byte(progressBucket)).Get(progressKey(e))
 			}
-			var err error
-			if batches[i], err = batch(l, told, rest); err != nil {
-				return err
-			}
+			batches[i] = s.batch(l, told, rest)
 		}
 		return nil
 	})
 }
 
-// batch puts together what is handed out. Only l.raw is kept in it, so the other values may be of a transaction.
-func batch(l load, toldValue, progressValue []byte) (outbox.Batch, error) {
+// batch puts together what is handed out. What is damaged is handed out without a notification: deliver puts it aside, and
+// nothing else waits for it.
+func (s *Store) batch(l load, toldValue, progressValue []byte) outbox.Batch {
+	b, err := assemble(l, toldValue, progressValue)
+	if err == nil {
+		return b
+	}
+	h := l.held
+	s.options.Logger.Error("A stored notification cannot be read", "component", "outbox", "entry", h.Entry.id(), "err", err)
+	return outbox.Batch{Lease: h.Lease, Limiter: h.Limiter, Lanes: []outbox.LaneBatch{{
+		Lane: h.Lane, Attempt: h.Attempt, Crashes: h.Crashes,
+		Items: []outbox.Item{{ID: h.Entry.id(), At: fromNanos(h.Entry.record.receivedAt)}},
+	}}}
+}
+
+// assemble puts together what is sound. Only l.raw is kept in it, so the other values may be of a transaction.
+func assemble(l load, toldValue, progressValue []byte) (outbox.Batch, error) {
 	h := l.held
 	e, body, err := decodeEntry(l.raw, h.Entry.position)
 	if err != nil {

@@ -180,11 +180,12 @@ func (d *decoder) event() outbox.Event {
 	}
 }
 
-// encodeDead encodes a dead letter: how it ended, and all that is needed to tell it after all.
-func encodeDead(event outbox.Event, e *entry, raw []byte, position int) ([]byte, error) {
+// encodeDead encodes a dead letter: how it ended, and all that is needed to tell it after all; of a damaged record, the
+// record as it is.
+func encodeDead(event outbox.Event, e *entry, raw []byte, position int) []byte {
 	se, body, err := decodeEntry(raw, position)
 	if err != nil {
-		return nil, err
+		se, body = stored{}, raw
 	}
 	var out encoder
 	out.time(event.At)
@@ -196,5 +197,5 @@ func encodeDead(event outbox.Event, e *entry, raw []byte, position int) ([]byte,
 	out.raw(se.state[:])
 	out.bytes(se.told)
 	out.bytes(body)
-	return out, nil
+	return out
 }

@@ -379,3 +379,34 @@ func fileSize(t *testing.T, db *bbolt.DB) int64 {
 	}))
 	return size
 }
+
+// TestADamagedRecordEndsAlone: what cannot be read is handed out empty, for deliver to put it aside, and keeps nothing else
+// back.
+func TestADamagedRecordEndsAlone(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.accept(s.webhook(1, "g"))
+	s.accept(s.webhook(2, "h"))
+	require.NoError(t, s.Close())
+	db, err := boltdb.Open(s.path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("webhooks"))
+		k, v := b.Cursor().First()
+		return b.Put(k, v[:len(v)-1])
+	}))
+	require.NoError(t, db.Close())
+	s.start()
+
+	b, _ := s.claim(10)
+	require.Len(t, b, 2)
+	require.Equal(t, "w0001-0", b[0].Lanes[0].Items[0].ID)
+	require.Empty(t, b[0].Lanes[0].Items[0].Notification)
+	require.Equal(t, "2", string(b[1].Lanes[0].Items[0].Notification))
+	s.settle(b[0], outbox.Outcome{Result: outbox.Dead, Reason: "undecodable"})
+	s.settle(b[1], outbox.Outcome{Result: outbox.Sent})
+	st, err := s.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, st.Pending)
+	require.Equal(t, 1, st.Dead)
+}

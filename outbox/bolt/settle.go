@@ -132,11 +132,7 @@ func (st *settlement) writeDead(g *group) {
 		if raw == nil {
 			raw = t.webhooks.Get(key(e.record.seq))
 		}
-		value, err := encodeDead(event, e, raw, position)
-		if err != nil {
-			return err
-		}
-		return t.dead.Put(key(seq), value)
+		return t.dead.Put(key(seq), encodeDead(event, e, raw, position))
 	})
 }
 
