@@ -169,6 +169,10 @@ func (d *Deliverer) send(ctx context.Context, a *attempt) error {
 // failed decides what becomes of a batch that could not be told.
 func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Outcome {
 	a.err = err
+	if errors.Is(err, errUndecodable) && len(a.entries()) > 1 {
+		// One of them cannot be read: alone, each of the others can be told.
+		return outbox.Outcome{Result: outbox.Retry, Reason: reasonUndecodable, Detail: detail(err), Apart: true}
+	}
 	if errors.Is(err, errUndecodable) {
 		return outbox.Outcome{Result: outbox.Dead, Reason: reasonUndecodable, Detail: detail(err)}
 	}

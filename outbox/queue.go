@@ -15,7 +15,7 @@ type queue[E any] struct {
 	integration relay.IntegrationID
 	accepted    []relay.LimiterID // those that its entries were accepted with
 	limiters    []*limiter[E]     // those to send with: as accepted, unless the terms say otherwise
-	pending     int // entries, also those behind the head of a lane and those under way
+	pending     int               // entries, also those behind the head of a lane and those under way
 	ready       list.List
 	delayed     delayed[E]
 
@@ -25,6 +25,9 @@ type queue[E any] struct {
 	index int // in the heap of the schedule; -1 when nothing here becomes due by itself
 }
 
+// MergeMost is the most entries of a lane that are told in one message; those beyond stay.
+const MergeMost = 20
+
 // A waiting lane has one unsettled head at least. It is in the ready list or the delayed heap of its head's queue, or
 // leased.
 type waiting[E any] struct {
@@ -33,6 +36,8 @@ type waiting[E any] struct {
 	items   []queued[E]
 	attempt int
 	crashes int
+	bound   int  // entries from the head that are half told: nothing merges into them
+	alone   bool // the head is told alone: it was refused together with others
 	due     time.Time
 	index   int // in the delayed heap
 }
@@ -41,6 +46,35 @@ type waiting[E any] struct {
 type queued[E any] struct {
 	entry E
 	queue *queue[E]
+}
+
+// together is how many entries of the lane, from its head, are told in one message.
+func (l *waiting[E]) together(t Terms) int {
+	if l.bound > 0 {
+		return l.bound
+	}
+	if t.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 {
+		return 1
+	}
+	n := 1
+	for n < min(len(l.items), MergeMost) && l.items[n].queue == l.items[0].queue {
+		n++
+	}
+	return n
+}
+
+// settled notes what a settle of the first n entries says about the lane.
+func (l *waiting[E]) settled(o Outcome, n int) {
+	l.crashes = 0
+	if o.Counts() {
+		l.attempt++
+	}
+	if len(o.Rest) > 0 {
+		l.bound = n
+	}
+	if o.Apart {
+		l.bound, l.alone = 0, true
+	}
 }
 
 // promote moves the lanes whose delay is over to the ready ones.

@@ -34,23 +34,43 @@ type Schedule[E any] struct {
 	terms    map[relay.IntegrationID]Terms // of the last claim
 }
 
-// A Held lease is one lane taken for one send slot.
+// A Held lease is what was taken for one send slot: one lane, or several in a digest.
 type Held[E any] struct {
 	Lease
 	Limiter relay.LimiterID
-	Key     LaneKey
-	Lane    Lane
-	// Entry is the head of the lane.
-	Entry            E
-	Attempt, Crashes int
+	Lanes   []HeldLane[E]
 
-	waiting  *waiting[E]
 	limiter  *limiter[E]
 	index    int // in the heap of ends
 	settling bool
 	slot     bool      // whether Begin stamped a slot
 	stamp    time.Time // the slot stamped by Begin
 	hold     time.Time // the limiter's before Begin
+	one      [1]HeldLane[E]
+}
+
+// A HeldLane is a leased lane with the entries to tell, oldest first.
+type HeldLane[E any] struct {
+	Key     LaneKey
+	Lane    Lane
+	Entries []E
+	// Attempt counts from 1, Crashes the leases in a row that ended without a settle.
+	Attempt, Crashes int
+
+	waiting *waiting[E]
+	one     [1]E
+}
+
+// Newest is the last of the entries: the state that is told.
+func (h *HeldLane[E]) Newest() E { return h.Entries[len(h.Entries)-1] }
+
+// hold fills in a lane with its first n entries.
+func (h *HeldLane[E]) hold(l *waiting[E], n int) {
+	h.Key, h.Lane, h.Attempt, h.Crashes, h.waiting = l.key, l.lane, l.attempt+1, l.crashes, l
+	h.Entries = h.one[:0]
+	for _, it := range l.items[:n] {
+		h.Entries = append(h.Entries, it.entry)
+	}
 }
 
 // NewSchedule returns an empty schedule.
@@ -89,6 +109,13 @@ func (s *Schedule[E]) Defer(key LaneKey, attempt int, due time.Time) {
 	ready.Remove(ready.Back())
 	l.attempt = attempt
 	s.delay(l, due)
+}
+
+// Bind restores how many entries from its head a lane has half told: their rendered parts are told before anything else.
+func (s *Schedule[E]) Bind(key LaneKey, entries int) {
+	if l, ok := s.lanes[key]; ok {
+		l.bound = min(entries, len(l.items))
+	}
 }
 
 // Restore sets what a limiter remembers of the time before a restart.
@@ -185,21 +212,26 @@ func (s *Schedule[E]) Cancel(h *Held[E]) {
 // Finish ends a lease that Begin began to settle.
 func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
 	delete(s.leases, h.Nonce)
-	l := h.waiting
-	l.crashes = 0
-	if o.Counts() {
-		l.attempt++
+	for i := range h.Lanes {
+		h.Lanes[i].waiting.settled(o, len(h.Lanes[i].Entries))
 	}
 	switch {
 	case o.Ends():
-		s.pop(now, l)
+		for i := range h.Lanes {
+			s.pop(now, h.Lanes[i].waiting, len(h.Lanes[i].Entries))
+		}
 	case o.After > 0:
-		s.delay(l, now.Add(o.After))
+		for i := range h.Lanes {
+			s.delay(h.Lanes[i].waiting, now.Add(o.After))
+		}
 	case o.Result == Release:
-		s.front(now, l)
+		s.front(now, h)
 	default:
-		l.items[0].queue.ready.PushBack(l)
-		s.wake(l.items[0].queue, now)
+		for i := range h.Lanes {
+			l := h.Lanes[i].waiting
+			l.items[0].queue.ready.PushBack(l)
+			s.wake(l.items[0].queue, now)
+		}
 	}
 }
 
@@ -262,10 +294,9 @@ func (s *Schedule[E]) take(now time.Time, q *queue[E], c ClaimRequest) *Held[E] 
 	}
 	l := q.ready.Remove(q.ready.Front()).(*waiting[E])
 	limiter.inFlight++
-	h := &Held[E]{
-		Lease: Lease{Until: now.Add(c.Lease)}, Limiter: limiter.id, Key: l.key, Lane: l.lane,
-		Entry: l.items[0].entry, Attempt: l.attempt + 1, Crashes: l.crashes, waiting: l, limiter: limiter,
-	}
+	h := &Held[E]{Lease: Lease{Until: now.Add(c.Lease)}, Limiter: limiter.id, limiter: limiter}
+	h.Lanes = h.one[:]
+	h.Lanes[0].hold(l, l.together(c.Integrations[q.integration]))
 	heap.Push(&s.ends, h)
 	s.schedule(q, now)
 	return h
@@ -320,8 +351,10 @@ func (s *Schedule[E]) expire(now time.Time) {
 		delete(s.leases, h.Nonce)
 		h.limiter.inFlight--
 		h.limiter.stamp(h.Until)
-		h.waiting.crashes++
-		s.front(now, h.waiting)
+		for i := range h.Lanes {
+			h.Lanes[i].waiting.crashes++
+		}
+		s.front(now, h)
 		s.wakeAll(h.limiter.queues, now)
 	}
 }
@@ -357,15 +390,14 @@ func (s *Schedule[E]) unbind(q *queue[E]) {
 	q.limiters = nil
 }
 
-// pop ends the head of a lane.
-func (s *Schedule[E]) pop(now time.Time, l *waiting[E]) {
+// pop ends the first n entries of a lane.
+func (s *Schedule[E]) pop(now time.Time, l *waiting[E], n int) {
 	q := l.items[0].queue
-	var none queued[E]
-	l.items[0] = none
-	l.items = l.items[1:]
-	l.attempt = 0
-	s.pending--
-	q.pending--
+	clear(l.items[:n])
+	l.items = l.items[n:]
+	l.attempt, l.bound, l.alone = 0, 0, false
+	s.pending -= n
+	q.pending -= n
 	if len(l.items) == 0 {
 		delete(s.lanes, l.key)
 	} else {
@@ -378,10 +410,14 @@ func (s *Schedule[E]) pop(now time.Time, l *waiting[E]) {
 	}
 }
 
-func (s *Schedule[E]) front(now time.Time, l *waiting[E]) {
-	q := l.items[0].queue
-	q.ready.PushFront(l)
-	s.wake(q, now)
+// front puts the lanes of a lease back in front of the others, in their order.
+func (s *Schedule[E]) front(now time.Time, h *Held[E]) {
+	for i := range slices.Backward(h.Lanes) {
+		l := h.Lanes[i].waiting
+		q := l.items[0].queue
+		q.ready.PushFront(l)
+		s.wake(q, now)
+	}
 }
 
 func (s *Schedule[E]) delay(l *waiting[E], due time.Time) {

@@ -42,7 +42,7 @@ func TestScheduleTakesASettleBack(t *testing.T) {
 	require.Empty(t, again, "the lease ended, and its slot is in use for a window after")
 	again, _ = s.Claim(now.Add(time.Minute+time.Hour), c, nonce)
 	require.Len(t, again, 1)
-	require.Equal(t, 1, again[0].Crashes)
+	require.Equal(t, 1, again[0].Lanes[0].Crashes)
 }
 
 func TestScheduleForgetsIdleLimiters(t *testing.T) {

@@ -137,7 +137,8 @@ type ClaimRequest struct {
 type Terms struct {
 	Limit       relay.Limit
 	MaxInFlight int // sends under way per limiter; 0 means no bound
-	Backlog     relay.Backlog
+	// Backlog merge hands out all entries that wait in a lane, at most MergeMost; else they are told one at a time.
+	Backlog relay.Backlog
 	// Limiters are the credentials that the integration has now. Entries accepted with others, before a reload, go out with
 	// these: with those of them that they name, else with all. Empty leaves them as they were accepted.
 	Limiters []relay.LimiterID
@@ -217,13 +218,17 @@ const (
 // An Outcome is what became of a batch.
 type Outcome struct {
 	Result Result
-	// Items are the ids this settle ends; they must be those claimed.
+	// Items are the ids this settle ends; they must be those claimed, in their order. Of each lane the newest is told, and
+	// the earlier ones within it.
 	Items []string
 	// Rest are the parts still to send after this one. While there are any, the items stay at the head of their lane and
-	// nothing merges into them. A Retry keeps the rest given here.
+	// nothing merges into them. A Retry keeps the rest given here. A digest has none.
 	Rest []relay.Message
 	// After is how long to wait before the next try.
 	After time.Duration
+	// Apart says that what was to be told together shall be told apart: until the head of a lane has ended, it is claimed
+	// without others, so that what makes a message impossible takes nothing else with it. Parts rendered are dropped.
+	Apart bool
 	// Hold stops the limiter for this long; zero does not.
 	Hold time.Duration
 	// Ref is the handle to keep with the lane; empty keeps the one before.

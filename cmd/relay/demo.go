@@ -175,6 +175,8 @@ func demoLine(e outbox.Event) string {
 	case outbox.EventSent:
 		took := e.Duration.Round(100 * time.Microsecond)
 		return line + fmt.Sprintf("%-8s  %s  (%s)", integrationType(e), firstLine(e.Text), took)
+	case outbox.EventMerged:
+		return line + fmt.Sprintf("%-8s  told within a newer one", integrationType(e))
 	case outbox.EventRetrying, outbox.EventFailed:
 		return line + fmt.Sprintf("%-8s  %s: %s", integrationType(e), e.Reason, e.Detail)
 	}

@@ -15,22 +15,19 @@ import (
 )
 
 // Claim implements outbox.Store. What is claimed is chosen in memory; what it says is read only when it is not recent, was
-// tried before, or has something told before it. A lane is claimed one entry at a time.
+// tried before, or has something told before it.
 func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batch, time.Duration, error) {
 	if ctx.Err() != nil {
 		return nil, 0, unavailable("claim", context.Cause(ctx))
 	}
 	s.mu.Lock()
 	held, wait := s.schedule.Claim(s.options.Now(), c, rand.Text)
-	loads := make([]load, len(held))
-	for i, h := range held {
-		loads[i] = load{held: h, raw: h.Entry.record.raw, told: s.lanes[h.Key].seq}
-	}
+	loads := s.loads(held)
 	s.mu.Unlock()
 	if len(held) == 0 {
 		return nil, wait, nil
 	}
-	batches, err := s.load(loads)
+	batches, err := s.load(held, loads)
 	if err != nil {
 		s.release(held)
 		return nil, 0, unavailable("claim", err)
@@ -38,91 +35,125 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 	return batches, wait, nil
 }
 
-// A load is what must be read of a lane that was claimed.
+// A load is what must be known of a lane that was claimed, beyond what is in memory.
 type load struct {
-	held *outbox.Held[*entry]
-	raw  []byte // the webhook's record; nil when it must be read
-	told uint64 // the number of the record of what was told; 0 when there is none
+	batch int // which of those claimed
+	lane  *outbox.HeldLane[*entry]
+	raw   [][]byte // the records of the entries; nil for one that must be read
+	told  uint64   // the number of the record of what was told; 0 when there is none
+
+	toldValue, progressValue []byte
 }
 
-func (s *Store) load(loads []load) ([]outbox.Batch, error) {
-	batches := make([]outbox.Batch, len(loads))
-	var read []int
-	for i, l := range loads {
-		if l.raw == nil || l.told != 0 || l.held.Entry.progress {
-			read = append(read, i)
-			continue
+func (s *Store) loads(held []*outbox.Held[*entry]) []load {
+	loads := make([]load, 0, len(held))
+	for i, h := range held {
+		for n := range h.Lanes {
+			lane := &h.Lanes[n]
+			l := load{batch: i, lane: lane, raw: make([][]byte, len(lane.Entries)), told: s.lanes[lane.Key].seq}
+			for at, e := range lane.Entries {
+				l.raw[at] = e.record.raw
+			}
+			loads = append(loads, l)
 		}
-		batches[i] = s.batch(l, nil, nil)
 	}
-	if len(read) == 0 {
+	return loads
+}
+
+// complete tells whether nothing must be read.
+func (l *load) complete() bool {
+	return l.told == 0 && !l.lane.Entries[0].progress &&
+		!slices.ContainsFunc(l.raw, func(raw []byte) bool { return raw == nil })
+}
+
+func (s *Store) load(held []*outbox.Held[*entry], loads []load) ([]outbox.Batch, error) {
+	batches := make([]outbox.Batch, len(held))
+	for i, h := range held {
+		batches[i] = outbox.Batch{Lease: h.Lease, Limiter: h.Limiter, Lanes: make([]outbox.LaneBatch, 0, len(h.Lanes))}
+	}
+	add := func() {
+		for i := range loads {
+			to := &batches[loads[i].batch]
+			to.Lanes = append(to.Lanes, s.laneBatch(&loads[i]))
+		}
+	}
+	if !slices.ContainsFunc(loads, func(l load) bool { return !l.complete() }) {
+		add()
 		return batches, nil
 	}
 	return batches, s.db.View(func(tx *bbolt.Tx) error {
-		var webhooks, lanes *bbolt.Bucket // opening one costs as much as reading from it
-		for _, i := range read {
-			l := loads[i]
-			e := l.held.Entry
-			if l.raw == nil {
-				if webhooks == nil {
-					webhooks = tx.Bucket([]byte(webhooksBucket))
-				}
-				l.raw = slices.Clone(webhooks.Get(key(e.record.seq)))
+		r := reader{tx: tx}
+		for i := range loads {
+			if !loads[i].complete() {
+				r.read(&loads[i])
 			}
-			var told, rest []byte
-			if l.told != 0 {
-				if lanes == nil {
-					lanes = tx.Bucket([]byte(lanesBucket))
-				}
-				told = lanes.Get(key(l.told))
-			}
-			if e.progress {
-				rest = tx.Bucket([]byte(progressBucket)).Get(progressKey(e))
-			}
-			batches[i] = s.batch(l, told, rest)
 		}
+		add()
 		return nil
 	})
 }
 
-// batch puts together what is handed out. What is damaged is handed out without a notification: deliver puts it aside, and
-// nothing else waits for it.
-func (s *Store) batch(l load, toldValue, progressValue []byte) outbox.Batch {
-	b, err := assemble(l, toldValue, progressValue)
-	if err == nil {
-		return b
-	}
-	h := l.held
-	s.options.Logger.Error("A stored notification cannot be read", "component", "outbox", "entry", h.Entry.id(), "err", err)
-	return outbox.Batch{Lease: h.Lease, Limiter: h.Limiter, Lanes: []outbox.LaneBatch{{
-		Lane: h.Lane, Attempt: h.Attempt, Crashes: h.Crashes,
-		Items: []outbox.Item{{ID: h.Entry.id(), At: fromNanos(h.Entry.record.receivedAt)}},
-	}}}
+// A reader reads what loads need. Opening a bucket costs as much as reading from it, so each is opened when first needed.
+type reader struct {
+	tx                        *bbolt.Tx
+	webhooks, lanes, progress *bbolt.Bucket
 }
 
-// assemble puts together what is sound. Only l.raw is kept in it, so the other values may be of a transaction.
-func assemble(l load, toldValue, progressValue []byte) (outbox.Batch, error) {
-	h := l.held
-	e, body, err := decodeEntry(l.raw, h.Entry.position)
-	if err != nil {
-		return outbox.Batch{}, fmt.Errorf("webhook %s: %w", h.Entry.record.id, err)
+func (r *reader) read(l *load) {
+	for i, raw := range l.raw {
+		if raw == nil {
+			// What is handed out keeps parts of it beyond the transaction.
+			l.raw[i] = slices.Clone(r.bucket(&r.webhooks, webhooksBucket).Get(key(l.lane.Entries[i].record.seq)))
+		}
 	}
+	if l.told != 0 {
+		l.toldValue = r.bucket(&r.lanes, lanesBucket).Get(key(l.told))
+	}
+	if head := l.lane.Entries[0]; head.progress {
+		l.progressValue = r.bucket(&r.progress, progressBucket).Get(progressKey(head))
+	}
+}
+
+func (r *reader) bucket(b **bbolt.Bucket, name string) *bbolt.Bucket {
+	if *b == nil {
+		*b = r.tx.Bucket([]byte(name))
+	}
+	return *b
+}
+
+// laneBatch puts together what is handed out of a lane. Of what was loaded it keeps the records alone. What is damaged is
+// handed out without a notification: deliver puts it aside, and nothing else waits for it.
+func (s *Store) laneBatch(l *load) outbox.LaneBatch {
 	lane := outbox.LaneBatch{
-		Lane: h.Lane, Destination: e.destination, Attempt: h.Attempt, Crashes: h.Crashes,
-		Items: []outbox.Item{{ID: h.Entry.id(), At: fromNanos(h.Entry.record.receivedAt), Notification: body}},
+		Lane: l.lane.Lane, Attempt: l.lane.Attempt, Crashes: l.lane.Crashes,
+		Items: make([]outbox.Item, len(l.lane.Entries)),
 	}
-	if toldValue != nil {
-		t := decodeTold(toldValue)
+	for i, e := range l.lane.Entries {
+		lane.Items[i] = outbox.Item{ID: e.id(), At: fromNanos(e.record.receivedAt)}
+		se, body, err := decodeEntry(l.raw[i], e.position)
+		if err != nil {
+			s.logDamage(e, err)
+			continue
+		}
+		lane.Destination, lane.Items[i].Notification = se.destination, body // at last that of the newest
+	}
+	if l.toldValue != nil {
+		t := decodeTold(l.toldValue)
 		lane.Ref, lane.Told = t.ref, t.alerts
 	}
-	if progressValue != nil {
-		p, err := decodeProgress(progressValue)
+	if l.progressValue != nil {
+		p, err := decodeProgress(l.progressValue)
 		if err != nil {
-			return outbox.Batch{}, fmt.Errorf("progress of %s: %w", h.Entry.id(), err)
+			s.logDamage(l.lane.Entries[0], err)
+			lane.Items[0].Notification = nil
 		}
 		lane.Rest = p.rest
 	}
-	return outbox.Batch{Lease: h.Lease, Limiter: h.Limiter, Lanes: []outbox.LaneBatch{lane}}, nil
+	return lane
+}
+
+func (s *Store) logDamage(e *entry, err error) {
+	s.options.Logger.Error("A stored notification cannot be read", "component", "outbox", "entry", e.id(), "err", err)
 }
 
 // release gives back lanes that could not be read.
@@ -144,40 +175,60 @@ type progress struct {
 	attempt int
 	due     time.Time
 	rest    []relay.Message
+	bound   int // entries of the lane, from this one, that the rest tells
 }
 
-func (p progress) encode() ([]byte, error) {
+// encode encodes the progress with its rest, as encodeRest made it.
+func (p progress) encode(rest []byte) []byte {
 	var e encoder
 	if p.done {
 		e.uint(1)
-		return e, nil
+		return e
 	}
 	e.uint(0)
 	e.int(p.attempt)
 	e.time(p.due)
-	var rest []byte
-	if len(p.rest) > 0 {
-		var err error
-		if rest, err = json.Marshal(p.rest); err != nil {
-			return nil, fmt.Errorf("encode rest: %w", err)
-		}
-	}
 	e.bytes(rest)
-	return e, nil
+	if len(rest) > 0 {
+		e.int(p.bound)
+	}
+	return e
+}
+
+// encodeRest returns nil when there is no rest.
+func encodeRest(rest []relay.Message) ([]byte, error) {
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(rest)
+	if err != nil {
+		return nil, fmt.Errorf("encode rest: %w", err)
+	}
+	return encoded, nil
 }
 
 func decodeProgress(value []byte) (progress, error) {
-	d := &decoder{rest: value}
-	if d.uint() == 1 {
-		return progress{done: true}, d.err()
-	}
-	p := progress{attempt: d.int(), due: d.time()}
-	if rest := d.bytes(); len(rest) > 0 {
-		if err := json.Unmarshal(rest, &p.rest); err != nil {
-			return progress{}, fmt.Errorf("decode rest: %w", err)
+	p, rest, err := splitProgress(value)
+	if err == nil && len(rest) > 0 {
+		if err = json.Unmarshal(rest, &p.rest); err != nil {
+			err = fmt.Errorf("decode rest: %w", err)
 		}
 	}
-	return p, d.err()
+	return p, err
+}
+
+// splitProgress reads a progress and leaves its rest encoded.
+func splitProgress(value []byte) (progress, []byte, error) {
+	d := &decoder{rest: value}
+	if d.uint() == 1 {
+		return progress{done: true}, nil, d.err()
+	}
+	p := progress{attempt: d.int(), due: d.time()}
+	rest := d.bytes()
+	if len(rest) > 0 {
+		p.bound = d.int()
+	}
+	return p, rest, d.err()
 }
 
 func progressKey(e *entry) []byte {

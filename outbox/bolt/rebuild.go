@@ -141,7 +141,8 @@ func (s *Store) rebuildLimiters(t *tables, now time.Time) error {
 func (s *Store) rebuildPending(t *tables, now time.Time) error {
 	progressed := t.progress.Cursor()
 	at, value := progressed.First()
-	return t.webhooks.ForEach(func(k, v []byte) error {
+	bound := map[outbox.LaneKey]int{}
+	err := t.webhooks.ForEach(func(k, v []byte) error {
 		d := &decoder{rest: v}
 		r, entries := decodeRecord(d)
 		if d.bad {
@@ -163,18 +164,25 @@ func (s *Store) rebuildPending(t *tables, now time.Time) error {
 				e.progress = true
 				at, value = progressed.Next()
 			}
-			s.rebuildEntry(e, se, p, now)
+			if first := s.rebuildEntry(e, se, p, now); first && p.bound > 0 {
+				bound[se.lane.Key()] = p.bound
+			}
 		}
 		return nil
 	})
+	for key, entries := range bound {
+		s.schedule.Bind(key, entries)
+	}
+	return err
 }
 
-func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) {
+// rebuildEntry tells whether the entry is the head of its lane.
+func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) bool {
 	key := se.lane.Key()
 	lane := s.lanes[key]
 	if p.done {
 		e.record.open--
-		return
+		return false
 	}
 	lane.state, lane.at = se.state, nanos(now)
 	s.lanes[key] = lane
@@ -186,6 +194,7 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) {
 		}
 		s.schedule.Defer(key, p.attempt, p.due)
 	}
+	return first
 }
 
 // farthest is how far ahead a retry or a hold can be: deliver waits no longer for a vendor.

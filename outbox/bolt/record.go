@@ -20,6 +20,7 @@ type record struct {
 	receivedAt int64 // nanoseconds
 	status     string
 	alerts     int
+	entries    int
 	open       int           // entries not yet ended
 	place      *list.Element // among the pending
 
@@ -94,7 +95,7 @@ func decodeRecord(d *decoder) (*record, []stored) {
 	for i := range entries {
 		entries[i] = d.stored()
 	}
-	r.open = len(entries)
+	r.entries, r.open = len(entries), len(entries)
 	return r, entries
 }
 

@@ -98,7 +98,11 @@ func (s *relayStore) claimOne() outbox.Batch {
 func (s *relayStore) settle(b outbox.Batch, o outbox.Outcome) {
 	s.t.Helper()
 	if o.Result != outbox.Release {
-		o.Items = []string{b.Lanes[0].Items[0].ID}
+		for _, lane := range b.Lanes {
+			for _, item := range lane.Items {
+				o.Items = append(o.Items, item.ID)
+			}
+		}
 	}
 	require.NoError(s.t, s.Settle(s.t.Context(), b.Lease, o))
 }
@@ -148,6 +152,21 @@ func TestRestart(t *testing.T) {
 			require.Len(t, left, 1)
 			require.Equal(t, "w0002-0", left[0].Lanes[0].Items[0].ID)
 			s.settle(left[0], outbox.Outcome{Result: outbox.Sent})
+		},
+		"nothing merges into what was half told": func(t *testing.T, s *relayStore) {
+			s.terms = map[relay.IntegrationID]outbox.Terms{ops: {Backlog: relay.BacklogMerge}}
+			s.accept(s.webhook(1, "g"))
+			s.accept(s.webhook(2, "g"))
+			rest := []relay.Message{{ID: "m2", Part: 2, Parts: 2}}
+			before := s.claimOne()
+			s.settle(before, outbox.Outcome{Result: outbox.Sent, Rest: rest})
+			s.accept(s.webhook(3, "g"))
+			s.restart()
+			b := s.claimOne()
+			require.Equal(t, before.Lanes[0].Items, b.Lanes[0].Items)
+			require.Equal(t, rest, b.Lanes[0].Rest)
+			s.settle(b, outbox.Outcome{Result: outbox.Sent})
+			require.Equal(t, "w0003-0", s.claimOne().Lanes[0].Items[0].ID)
 		},
 		"what was told is not told again": func(t *testing.T, s *relayStore) {
 			w := s.webhook(1, "g")

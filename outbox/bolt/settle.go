@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -22,8 +23,15 @@ type settlement struct {
 	nonce   string
 	outcome outbox.Outcome
 
-	held *outbox.Held[*entry]
-	lane told // of the lane, once this is durable
+	held  *outbox.Held[*entry]
+	lanes []laneSettlement
+}
+
+// A laneSettlement is what a settlement does to one lane.
+type laneSettlement struct {
+	*settlement
+	held *outbox.HeldLane[*entry]
+	told told // of the lane, once this is durable
 }
 
 func (st *settlement) stage(g *group) error {
@@ -33,39 +41,96 @@ func (st *settlement) stage(g *group) error {
 		return outbox.ErrStale
 	}
 	st.held = h
-	e := h.Entry
-	if len(o.Items) > 1 || len(o.Items) == 1 && o.Items[0] != e.id() {
+	if !st.named() {
 		s.schedule.Cancel(h)
 		return outbox.ErrStale
 	}
-	st.lane = s.lanes[h.Key]
+	rest, err := encodeRest(o.Rest)
+	if err == nil && rest != nil && len(h.Lanes) > 1 {
+		err = errDigestRest
+	}
+	if err != nil {
+		s.schedule.Cancel(h)
+		return unavailable("settle", err)
+	}
 	if o.Result != outbox.Release || o.Hold > 0 {
 		g.limiters[h.Limiter] = true
 	}
-	if o.Result != outbox.Release {
-		g.record(st.event())
+	st.lanes = make([]laneSettlement, len(h.Lanes))
+	for i := range h.Lanes {
+		l := &st.lanes[i]
+		*l = laneSettlement{settlement: st, held: &h.Lanes[i], told: s.lanes[h.Lanes[i].Key]}
+		l.stage(g, rest)
 	}
-	if o.Ends() || o.Ref != "" {
-		st.writeTold(g)
-	}
-	if o.Ends() {
-		st.writeEnd(g)
-		return nil
-	}
-	return st.writeProgress(g)
+	return nil
 }
 
-// writeTold stores what a reader of the lane knows from now on. The alerts are those of the entry once it is sent, else
-// those told before.
-func (st *settlement) writeTold(g *group) {
-	s, h, o := st.store, st.held, st.outcome
-	before := st.lane.seq
-	st.lane.seq, st.lane.at = s.next(), nanos(g.now)
+var errDigestRest = errors.New("a digest is one message")
+
+// named tells whether the items of the outcome, if there are any, are those claimed.
+func (st *settlement) named() bool {
+	items := st.outcome.Items
+	if len(items) == 0 {
+		return true
+	}
+	for i := range st.held.Lanes {
+		for _, e := range st.held.Lanes[i].Entries {
+			if len(items) == 0 || items[0] != e.id() {
+				return false
+			}
+			items = items[1:]
+		}
+	}
+	return len(items) == 0
+}
+
+func (l *laneSettlement) stage(g *group, rest []byte) {
+	o := l.outcome
+	l.record(g)
+	if o.Ends() || o.Ref != "" {
+		l.writeTold(g)
+	}
+	if !o.Ends() {
+		l.writeProgress(g, rest)
+		return
+	}
+	for _, e := range l.held.Entries {
+		if o.Result == outbox.Dead {
+			l.writeDead(g, e)
+		}
+		l.writeEnd(g, e)
+	}
+}
+
+// record writes the history: what became of the newest entry became of all, but those told within it are merged.
+func (l *laneSettlement) record(g *group) {
+	o, newest := l.outcome, l.held.Newest()
+	if o.Result == outbox.Release {
+		return
+	}
+	for _, e := range l.held.Entries[:len(l.held.Entries)-1] {
+		switch {
+		case o.Result == outbox.Dead:
+			g.record(l.event(e))
+		case o.Ends():
+			g.record(l.merged(e, newest))
+		}
+	}
+	g.record(l.event(newest))
+}
+
+// writeTold stores what a reader of the lane knows from now on. The alerts are those of the newest entry once it is sent,
+// else those told before.
+func (l *laneSettlement) writeTold(g *group) {
+	s, h, o := l.store, l.held, l.outcome
+	before := l.told.seq
+	l.told.seq, l.told.at = s.next(), nanos(g.now)
 	state, staged := g.states[h.Key]
 	if !staged {
-		state = st.lane.state
+		state = l.told.state
 	}
-	seq, position, raw := st.lane.seq, h.Entry.position, h.Entry.record.raw
+	newest := h.Newest()
+	seq, position, raw := l.told.seq, newest.position, newest.record.raw
 	sent := o.Result == outbox.Sent && o.Ends()
 	g.write(func(t *tables) error {
 		var ref relay.Ref
@@ -81,7 +146,7 @@ func (st *settlement) writeTold(g *group) {
 		}
 		if sent {
 			if raw == nil {
-				raw = t.webhooks.Get(key(h.Entry.record.seq))
+				raw = t.webhooks.Get(key(newest.record.seq))
 			}
 			e, _, err := decodeEntry(raw, position)
 			if err != nil {
@@ -99,35 +164,28 @@ func (st *settlement) writeTold(g *group) {
 	})
 }
 
-// writeEnd ends the entry: with the last one of its webhook the record goes, before that only its end is written.
-func (st *settlement) writeEnd(g *group) {
-	e := st.held.Entry
-	if st.outcome.Result == outbox.Dead {
-		st.writeDead(g)
-	}
+// writeEnd ends an entry: with the last one of its webhook the record goes, before that only its end is written.
+func (l *laneSettlement) writeEnd(g *group, e *entry) {
 	e.record.open--
 	last := e.record.open == 0
-	seq := key(e.record.seq)
+	seq, several := key(e.record.seq), e.progress || e.record.entries > 1
 	g.write(func(t *tables) error {
 		if !last {
-			value, err := progress{done: true}.encode()
-			if err != nil {
+			return t.progress.Put(progressKey(e), progress{done: true}.encode(nil))
+		}
+		if several {
+			if err := deletePrefix(t.progress, seq); err != nil {
 				return err
 			}
-			return t.progress.Put(progressKey(e), value)
-		}
-		if err := deletePrefix(t.progress, seq); err != nil { // also that of entries that ended before
-			return err
 		}
 		return t.webhooks.Delete(seq)
 	})
 }
 
-func (st *settlement) writeDead(g *group) {
-	s, e := st.store, st.held.Entry
-	event := st.event()
+func (l *laneSettlement) writeDead(g *group, e *entry) {
+	event := l.event(e)
 	event.At = g.now
-	seq, raw, position := s.next(), e.record.raw, e.position
+	seq, raw, position := l.store.next(), e.record.raw, e.position
 	g.write(func(t *tables) error {
 		if raw == nil {
 			raw = t.webhooks.Get(key(e.record.seq))
@@ -136,77 +194,80 @@ func (st *settlement) writeDead(g *group) {
 	})
 }
 
-func (st *settlement) writeProgress(g *group) error {
-	s, h, o := st.store, st.held, st.outcome
+// writeProgress keeps what became of the head, with the rest that is left to tell of it and those bound to it.
+func (l *laneSettlement) writeProgress(g *group, rest []byte) {
+	h, o := l.held, l.outcome
 	if o.Result == outbox.Release && len(o.Rest) == 0 {
-		return nil
+		return
 	}
-	p := progress{attempt: h.Attempt - 1, due: g.now.Add(o.After), rest: o.Rest}
+	head := h.Entries[0]
+	p := progress{attempt: h.Attempt - 1, due: g.now.Add(o.After), bound: len(h.Entries)}
 	if o.Counts() {
 		p.attempt++
 	}
-	keep := len(o.Rest) == 0 && h.Entry.progress // the rest stored before
-	value, err := p.encode()
-	if err != nil {
-		s.schedule.Cancel(h)
-		return unavailable("settle", err)
+	keep := len(o.Rest) == 0 && head.progress && !o.Apart // the rest stored before
+	if o.Apart {
+		rest = nil
 	}
 	g.write(func(t *tables) error {
 		if keep {
-			before, err := decodeProgress(t.progress.Get(progressKey(h.Entry)))
-			if err != nil {
+			var err error
+			if _, rest, err = splitProgress(t.progress.Get(progressKey(head))); err != nil {
 				return err
 			}
-			p.rest = before.rest
-			if value, err = p.encode(); err != nil {
-				return err
-			}
+			rest = bytes.Clone(rest) // a put may move what was read
 		}
-		return t.progress.Put(progressKey(h.Entry), value)
+		return t.progress.Put(progressKey(head), p.encode(rest))
 	})
-	return nil
 }
 
 func (st *settlement) apply(g *group) {
-	s, h, o := st.store, st.held, st.outcome
-	if st.lane.seq != s.lanes[h.Key].seq {
-		lane := s.lanes[h.Key]
+	for i := range st.lanes {
+		st.lanes[i].apply()
+	}
+	st.store.schedule.Finish(g.now, st.held, st.outcome)
+}
+
+func (l *laneSettlement) apply() {
+	s, h, o := l.store, l.held, l.outcome
+	if lane := s.lanes[h.Key]; l.told.seq != lane.seq {
 		if lane.seq != 0 {
 			s.replaced++
 		}
-		lane.seq, lane.at = st.lane.seq, st.lane.at
+		lane.seq, lane.at = l.told.seq, l.told.at
 		s.lanes[h.Key] = lane
 	}
 	switch {
 	case o.Ends():
 		if o.Result == outbox.Dead {
-			s.dead++
+			s.dead += len(h.Entries)
 		}
-		if r := h.Entry.record; r.open == 0 {
-			s.remove(r)
+		for _, e := range h.Entries {
+			if e.record.open == 0 {
+				s.remove(e.record)
+			}
 		}
 	case o.Result != outbox.Release || len(o.Rest) > 0:
-		h.Entry.progress = true
+		h.Entries[0].progress = true
 	}
-	s.schedule.Finish(g.now, h, o)
 }
 
 func (st *settlement) revert() {
 	if st.outcome.Ends() {
-		st.held.Entry.record.open++
+		for _, l := range st.lanes {
+			for _, e := range l.held.Entries {
+				e.record.open++
+			}
+		}
 	}
 	st.store.schedule.Cancel(st.held)
 }
 
-func (st *settlement) event() outbox.Event {
-	h, o := st.held, st.outcome
-	e := outbox.Event{
-		Notification: h.Entry.record.id, GroupKey: h.Lane.GroupKey, Receiver: h.Lane.Receiver, Room: h.Lane.Room,
-		Status: h.Entry.record.status, Alerts: h.Entry.record.alerts,
-		Entry: h.Entry.id(), Integration: h.Lane.Integration, Destination: h.Lane.Destination,
-		Attempt: h.Attempt, Part: o.Part, Parts: o.Parts, Reason: o.Reason, Detail: o.Detail, Fallback: o.Fallback,
-		Duration: o.Duration, Text: o.Text,
-	}
+func (l *laneSettlement) event(of *entry) outbox.Event {
+	h, o := l.held, l.outcome
+	e := l.about(of)
+	e.Attempt, e.Part, e.Parts, e.Reason, e.Detail = h.Attempt, o.Part, o.Parts, o.Reason, o.Detail
+	e.Fallback, e.Duration, e.Text = o.Fallback, o.Duration, o.Text
 	switch o.Result {
 	case outbox.Sent:
 		e.Type = outbox.EventSent
@@ -216,6 +277,22 @@ func (st *settlement) event() outbox.Event {
 		e.Type = outbox.EventRetrying
 	}
 	return e
+}
+
+func (l *laneSettlement) merged(of, newest *entry) outbox.Event {
+	e := l.about(of)
+	e.Type, e.Detail = outbox.EventMerged, newest.id()
+	return e
+}
+
+// about is what the events of an entry have in common.
+func (l *laneSettlement) about(e *entry) outbox.Event {
+	lane := l.held.Lane
+	return outbox.Event{
+		Notification: e.record.id, GroupKey: lane.GroupKey, Receiver: lane.Receiver, Room: lane.Room,
+		Status: e.record.status, Alerts: e.record.alerts,
+		Entry: e.id(), Integration: lane.Integration, Destination: lane.Destination,
+	}
 }
 
 // A toldRecord is what is stored of a lane once something was told in it.

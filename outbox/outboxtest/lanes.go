@@ -171,6 +171,12 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			f.accept(f.webhook("g"))
 			require.Nil(t, f.claimOne().Lanes[0].Told, "nothing fires any more")
 		},
+		"what waits in a lane is told together":            testMerge,
+		"no more than twenty are told together":            testMergeMost,
+		"nothing merges into a delivery half told":         testMergeHalfTold,
+		"what is refused together is told apart":           testApart,
+		"after a crash the head of a lane is told alone":   testCrashAlone,
+		"what can never be sent together is dead together": testDeadTogether,
 		"entries of one webhook are told apart": func(t *testing.T, f *fixture) {
 			w := f.webhook("g")
 			same := f.entry("g", pay, "other")

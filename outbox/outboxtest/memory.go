@@ -60,6 +60,8 @@ type lane struct {
 	ref     relay.Ref
 	told    map[string]time.Time
 	rest    []relay.Message
+	bound   int  // items that rest tells
+	alone   bool // whether the head must be told alone
 	lease   *lease
 }
 
@@ -72,6 +74,7 @@ type item struct {
 type lease struct {
 	outbox.Lease
 	lane    *lane
+	items   int // from the head of the lane
 	limiter relay.LimiterID
 }
 
@@ -173,7 +176,7 @@ func (m *Memory) Claim(
 		if l == nil {
 			break
 		}
-		batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease)))
+		batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease), c.Integrations[l.id.Integration]))
 	}
 	return batches, m.wait(c, now), nil
 }
@@ -193,57 +196,73 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	}
 	le := m.leases[at]
 	l := le.lane
-	head := l.items[0]
-	if len(o.Items) > 1 || len(o.Items) == 1 && o.Items[0] != head.ID {
+	claimed := slices.Clone(l.items[:le.items])
+	if len(o.Items) > 0 && !slices.EqualFunc(o.Items, claimed, func(id string, it item) bool { return id == it.ID }) {
 		return outbox.ErrStale
 	}
 	m.leases = slices.Delete(m.leases, at, at+1)
-	attempt := l.attempt + 1
-	l.lease, l.crashes, l.due = nil, 0, now.Add(o.After)
-	if o.Result != outbox.Release {
-		m.slots[le.limiter] = append(m.slots[le.limiter], now)
-	}
 	if until := now.Add(o.Hold); o.Hold > 0 && until.After(m.holds[le.limiter]) {
 		m.holds[le.limiter] = until
 	}
+	if o.Result != outbox.Release {
+		m.slots[le.limiter] = append(m.slots[le.limiter], now)
+	}
+	m.settleLane(l, claimed, o, now)
+	return nil
+}
+
+func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.Time) {
+	attempt := l.attempt + 1
+	l.lease, l.crashes, l.due = nil, 0, now.Add(o.After)
 	if o.Ref != "" {
 		l.ref = o.Ref
 	}
 	if len(o.Rest) > 0 {
-		l.rest = o.Rest
+		l.rest, l.bound = o.Rest, len(claimed)
 	}
-	ended := len(o.Items) == 1 && (o.Result == outbox.Dead || o.Result == outbox.Sent && len(o.Rest) == 0)
-	event := outbox.Event{
-		Notification: head.webhook.ID, GroupKey: l.id.GroupKey, Receiver: l.id.Receiver, Room: l.id.Room,
-		Status: head.webhook.Status, Alerts: head.webhook.Alerts, Entry: head.ID,
-		Integration: l.id.Integration, Destination: l.id.Destination,
-		Attempt: attempt, Part: o.Part, Parts: o.Parts, Reason: o.Reason, Detail: o.Detail,
-		Fallback: o.Fallback, Duration: o.Duration, Text: o.Text,
+	if o.Apart {
+		l.rest, l.bound, l.alone = nil, 0, true
 	}
-	switch o.Result {
-	case outbox.Sent:
-		event.Type = outbox.EventSent
-		if ended {
-			l.told = head.entry.Told
+	ended := len(o.Items) > 0 && (o.Result == outbox.Dead || o.Result == outbox.Sent && len(o.Rest) == 0)
+	newest := claimed[len(claimed)-1]
+	for i, it := range claimed {
+		event := outbox.Event{
+			Notification: it.webhook.ID, GroupKey: l.id.GroupKey, Receiver: l.id.Receiver, Room: l.id.Room,
+			Status: it.webhook.Status, Alerts: it.webhook.Alerts, Entry: it.ID,
+			Integration: l.id.Integration, Destination: l.id.Destination,
 		}
-	case outbox.Retry:
-		event.Type = outbox.EventRetrying
-		if o.Reason != relay.RateLimited {
-			l.attempt = attempt
+		last := i == len(claimed)-1
+		if ended && o.Result == outbox.Sent && !last {
+			event.Type, event.Detail = outbox.EventMerged, newest.ID
+			m.record(event)
+			continue
 		}
-	case outbox.Dead:
-		event.Type = outbox.EventFailed
-		if ended {
-			m.dead = append(m.dead, DeadLetter{l.id, head.Item})
+		event.Attempt, event.Part, event.Parts, event.Reason, event.Detail = attempt, o.Part, o.Parts, o.Reason, o.Detail
+		event.Fallback, event.Duration, event.Text = o.Fallback, o.Duration, o.Text
+		switch {
+		case o.Result == outbox.Dead && (last || ended):
+			event.Type = outbox.EventFailed
+		case o.Result == outbox.Sent && last:
+			event.Type = outbox.EventSent
+		case o.Result == outbox.Retry && last:
+			event.Type = outbox.EventRetrying
+		default:
+			continue
 		}
-	case outbox.Release:
-		return nil
+		m.record(event)
+		if ended && o.Result == outbox.Dead {
+			m.dead = append(m.dead, DeadLetter{l.id, it.Item})
+		}
 	}
-	m.record(event)
+	if o.Result == outbox.Retry && o.Reason != relay.RateLimited {
+		l.attempt = attempt
+	}
 	if ended {
-		l.items, l.rest, l.attempt, l.due = l.items[1:], nil, 0, now
+		if o.Result == outbox.Sent {
+			l.told = newest.entry.Told
+		}
+		l.items, l.rest, l.bound, l.alone, l.attempt, l.due = l.items[len(claimed):], nil, 0, false, 0, now
 	}
-	return nil
 }
 
 // History implements outbox.Store.
@@ -478,16 +497,37 @@ func later(a, b time.Time) time.Time {
 }
 
 // take leases a lane that is ready.
-func (m *Memory) take(l *lane, limiter relay.LimiterID, nonce string, until time.Time) outbox.Batch {
-	l.lease = &lease{outbox.Lease{Nonce: nonce, Until: until}, l, limiter}
+func (m *Memory) take(
+	l *lane, limiter relay.LimiterID, nonce string, until time.Time, terms outbox.Terms,
+) outbox.Batch {
+	together := l.together(terms)
+	l.lease = &lease{outbox.Lease{Nonce: nonce, Until: until}, l, together, limiter}
 	m.leases = append(m.leases, l.lease)
 	m.turn++
 	m.served[limiter] = m.turn
-	head := l.items[0]
-	return outbox.Batch{Lease: l.lease.Lease, Limiter: limiter, Lanes: []outbox.LaneBatch{{
-		Lane: l.id, Destination: head.entry.Destination, Items: []outbox.Item{head.Item},
+	batch := outbox.LaneBatch{
+		Lane: l.id, Destination: l.items[together-1].entry.Destination,
 		Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Told: maps.Clone(l.told), Rest: l.rest,
-	}}}
+	}
+	for _, it := range l.items[:together] {
+		batch.Items = append(batch.Items, it.Item)
+	}
+	return outbox.Batch{Lease: l.lease.Lease, Limiter: limiter, Lanes: []outbox.LaneBatch{batch}}
+}
+
+// together is how many items are told in one message.
+func (l *lane) together(terms outbox.Terms) int {
+	if l.bound > 0 {
+		return l.bound
+	}
+	if terms.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 {
+		return 1
+	}
+	n := 0
+	for n < len(l.items) && n < 20 && slices.Equal(l.items[n].entry.Limiters, l.items[0].entry.Limiters) {
+		n++
+	}
+	return n
 }
 
 // wait is how long until something more may be due; zero when nothing is pending for c.

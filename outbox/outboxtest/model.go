@@ -45,9 +45,11 @@ type machine struct {
 
 func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 	return map[relay.IntegrationID]outbox.Terms{
-		"ops/dingtalk/a": {Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2},
-		"ops/wecom/b":    {Limit: relay.Limit{Messages: 2, Per: time.Minute}},
-		"ops/email/c":    {MaxInFlight: 3},
+		"ops/dingtalk/a": {
+			Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2, Backlog: relay.BacklogMerge,
+		},
+		"ops/wecom/b": {Limit: relay.Limit{Messages: 2, Per: time.Minute}, Backlog: relay.BacklogMerge},
+		"ops/email/c": {MaxInFlight: 3},
 	}
 }
 
@@ -102,7 +104,9 @@ func (m *machine) claim(rt *rapid.T) {
 		require.Zero(rt, ready, "%v is not ready", l.id)
 		require.Contains(rt, m.model.limiters(l, l.items[0]), b.Limiter)
 		require.Zero(rt, m.model.free(b.Limiter, c, m.Now()), "%s has no free slot", b.Limiter)
-		require.Equal(rt, m.model.take(l, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease)), b)
+		require.Equal(rt, m.model.take(
+			l, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease), c.Integrations[l.id.Integration],
+		), b)
 	}
 	m.batches = append(m.batches, got...)
 	expected := m.model.wait(c, m.Now())
@@ -126,6 +130,7 @@ func (m *machine) settle(rt *rapid.T) {
 		}).Draw(rt, "result"),
 		Ref:  relay.Ref(rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(rt, "ref")),
 		Part: 1, Parts: 2, Text: "text",
+		Apart: rapid.IntRange(0, 4).Draw(rt, "apart") == 0,
 	}
 	switch rapid.IntRange(0, 9).Draw(rt, "items") {
 	case 0:
