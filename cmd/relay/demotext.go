@@ -58,7 +58,7 @@ const (
 )
 
 // demoConfig adds the demo's robots to the sandbox and is the configuration that sends to them: two chats in Chinese,
-// a channel and a mailbox in English.
+// a channel and a mailbox in English. Each of the story's three webhooks is a message of its own, however fast it is told.
 func demoConfig(sb *sandbox.Sandbox, zone *time.Location) []byte {
 	dingtalk := sb.DingTalk.Add(sandbox.DingTalkRobot{
 		Token: demoToken, Secret: demoSecret, Group: "直播业务值班群", Robot: "告警中继",
@@ -81,15 +81,19 @@ receivers:
       - url: %q
         secret: %s
         mention: {user_ids: [lin]}
+        backlog: each
     wecom_configs:
       - url: %q
+        backlog: each
     slack_configs:
       - api_url: %q
+        backlog: each
         locale: en
     email_configs:
       - to: ops@example.org
         from: Relay <relay@example.org>
         smarthost: %s
+        backlog: each
         auth_username: relay
         auth_password: %s
         tls_config: {ca: %q}
