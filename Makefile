@@ -48,7 +48,8 @@ fmt: ## Format the code.
 	$(GO) run $(LINT) fmt ./...
 
 .PHONY: lint
-lint: ## Run the linters.
+lint: export GOLANGCI_LINT_CACHE = $(CURDIR)/build/lint-cache
+lint: ## Run the linters. Their cache is this checkout's own: another one's would name files that are not here.
 	$(GO) run $(LINT) run ./...
 	$(GO) mod tidy -diff
 
