@@ -65,8 +65,12 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 	}
 	a.message = parts[0]
 	a.message.Limiter, a.message.Previous = a.batch.Limiter, a.lane.Ref
-	if err := d.send(ctx, a); err != nil {
-		return d.failed(ctx, a, err)
+	err = d.send(ctx, a)
+	hold := d.outage(ctx, a, err)
+	if err != nil {
+		o := d.failed(ctx, a, err)
+		o.Hold = max(o.Hold, hold)
+		return o
 	}
 	return outbox.Outcome{
 		Result:   outbox.Sent,
@@ -164,6 +168,19 @@ func (d *Deliverer) send(ctx context.Context, a *attempt) error {
 	}
 	a.took, a.receipt = d.now().Sub(start), receipt
 	return err
+}
+
+// outage keeps count of the vendor's trouble, and returns for how long to hold the limiter because of it.
+func (d *Deliverer) outage(ctx context.Context, a *attempt, err error) time.Duration {
+	switch {
+	case err == nil || relay.KindOf(err) != relay.Transient:
+		d.outages.over(a.batch.Limiter)
+		return 0
+	case ctx.Err() != nil: // the process ends, which is no fault of the vendor
+		return 0
+	default:
+		return d.outages.failed(a.batch.Limiter, a.lane.Lane, a.started, d.now(), d.random())
+	}
 }
 
 // failed decides what becomes of a batch that could not be told.

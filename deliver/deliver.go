@@ -82,6 +82,7 @@ type Deliverer struct {
 
 	metrics  *metrics
 	troubles troubles
+	outages  outages
 	workers  chan struct{} // a place for each worker that computes
 	wake     chan struct{} // holds one token when a claim may find something
 	sending  atomic.Int64

@@ -30,7 +30,9 @@ type limiter[E any] struct {
 	id       relay.LimiterID
 	inFlight int
 	hold     time.Time
-	stamps   []time.Time // sorted
+	// probing tells that nothing was sent since the last hold: one goes first, the others follow when it is told.
+	probing bool
+	stamps  []time.Time // sorted
 	// widest is the largest window and the most messages ever asked for: no older and no more stamps are kept, but always
 	// some, for an integration with a limit that comes to share the limiter with one without.
 	widest      relay.Limit
@@ -92,6 +94,9 @@ func (l *limiter[E]) free(now time.Time, limit relay.Limit, maxInFlight int) (at
 	if l.hold.After(now) {
 		return l.hold, 0
 	}
+	if l.probing {
+		maxInFlight = 1
+	}
 	if maxInFlight > 0 && l.inFlight >= maxInFlight {
 		return time.Time{}, 0
 	}
@@ -111,6 +116,14 @@ func (l *limiter[E]) free(now time.Time, limit relay.Limit, maxInFlight int) (at
 		return l.stamps[last].Add(limit.Per), used
 	}
 	return time.Time{}, used
+}
+
+// stop holds the limiter until the given time, or as long as it is held already.
+func (l *limiter[E]) stop(until time.Time) {
+	if until.After(l.hold) {
+		l.hold = until
+	}
+	l.probing = true
 }
 
 // stamp counts a send that ended at t.

@@ -46,6 +46,7 @@ type Held[E any] struct {
 	slot     bool      // whether Begin stamped a slot
 	stamp    time.Time // the slot stamped by Begin
 	hold     time.Time // the limiter's before Begin
+	probing  bool      // the limiter before Begin
 	one      [1]HeldLane[E]
 }
 
@@ -122,6 +123,7 @@ func (s *Schedule[E]) Bind(key LaneKey, entries int) {
 func (s *Schedule[E]) Restore(id relay.LimiterID, state LimiterState) {
 	l := s.limiter(id)
 	l.hold, l.stamps, l.widest, l.maxInFlight = state.Hold, state.Stamps, state.Widest, state.MaxInFlight
+	l.probing = !state.Hold.IsZero() // whether a send succeeded since is not known
 }
 
 // Charge counts the sends that may have been under way when the process died: for each limiter as many slots as it has
@@ -185,14 +187,17 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	h.settling = true
 	heap.Remove(&s.ends, h.index)
 	h.limiter.inFlight--
-	h.hold = h.limiter.hold
+	h.hold, h.probing = h.limiter.hold, h.limiter.probing
 	h.slot = o.Result != Release
 	if h.slot {
 		h.stamp = now
 		h.limiter.stamp(now)
 	}
-	if until := now.Add(o.Hold); o.Hold > 0 && until.After(h.limiter.hold) {
-		h.limiter.hold = until
+	switch {
+	case o.Hold > 0:
+		h.limiter.stop(now.Add(o.Hold))
+	case o.Result == Sent:
+		h.limiter.probing = false
 	}
 	s.wakeAll(h.limiter.queues, now)
 	return h
@@ -203,7 +208,7 @@ func (s *Schedule[E]) Cancel(h *Held[E]) {
 	if h.slot {
 		h.limiter.unstamp(h.stamp)
 	}
-	h.limiter.hold = h.hold
+	h.limiter.hold, h.limiter.probing = h.hold, h.probing
 	h.limiter.inFlight++
 	h.settling = false
 	heap.Push(&s.ends, h)

@@ -229,7 +229,8 @@ type Outcome struct {
 	// Apart says that what was to be told together shall be told apart: until the head of a lane has ended, it is claimed
 	// without others, so that what makes a message impossible takes nothing else with it. Parts rendered are dropped.
 	Apart bool
-	// Hold stops the limiter for this long; zero does not.
+	// Hold stops the limiter for this long; zero does not. After it one batch goes first: no other of the limiter is
+	// claimed until it is settled, and so on until one is Sent.
 	Hold time.Duration
 	// Ref is the handle to keep with the lane; empty keeps the one before.
 	Ref relay.Ref

@@ -150,8 +150,22 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			f.accept(w)
 			require.Equal(t, relay.LimiterID("other"), f.claimOne().Limiter)
 			f.Advance(10 * time.Minute)
-			require.Len(t, f.claim(10), 3, "the lease of the other limiter has ended too")
+			both := f.claim(10)
+			require.Len(t, both, 2, "the lease of the other limiter has ended too")
+			require.NotEqual(t, both[0].Limiter, both[1].Limiter)
 			require.Empty(t, f.stats().Holds)
+		},
+		"after a hold one batch goes first": func(t *testing.T, f *fixture) {
+			f.acceptMany(4)
+			b := f.claim(2)
+			for range 2 {
+				f.settle(b[0], outbox.Outcome{Result: outbox.Retry, Items: ids(b[0]), Hold: time.Minute})
+				f.Advance(time.Minute)
+				b = f.claim(10)
+				require.Len(t, b, 1)
+			}
+			f.settle(b[0], sent(b[0]))
+			require.Len(t, f.claim(10), 3)
 		},
 		"a limiter's backlog does not push others aside": func(t *testing.T, f *fixture) {
 			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}, pay: {}}

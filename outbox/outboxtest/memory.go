@@ -30,7 +30,8 @@ type Memory struct {
 	leases  []*lease
 	slots   map[relay.LimiterID][]time.Time
 	holds   map[relay.LimiterID]time.Time
-	served  map[relay.LimiterID]int // the turn in which it was served last
+	probing map[relay.LimiterID]bool // nothing was sent since the last hold
+	served  map[relay.LimiterID]int  // the turn in which it was served last
 	turn    int
 	known   map[relay.IntegrationID]outbox.Terms // of the last claim
 	dead    []DeadLetter
@@ -81,12 +82,13 @@ type lease struct {
 // NewMemory returns an empty store whose clock is now.
 func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
-		now:    now,
-		marks:  map[dedupe.Slot]mark{},
-		saved:  map[relay.AlertKey]relay.Saved{},
-		slots:  map[relay.LimiterID][]time.Time{},
-		holds:  map[relay.LimiterID]time.Time{},
-		served: map[relay.LimiterID]int{},
+		now:     now,
+		marks:   map[dedupe.Slot]mark{},
+		saved:   map[relay.AlertKey]relay.Saved{},
+		slots:   map[relay.LimiterID][]time.Time{},
+		holds:   map[relay.LimiterID]time.Time{},
+		probing: map[relay.LimiterID]bool{},
+		served:  map[relay.LimiterID]int{},
 	}
 }
 
@@ -203,6 +205,9 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	m.leases = slices.Delete(m.leases, at, at+1)
 	if until := now.Add(o.Hold); o.Hold > 0 && until.After(m.holds[le.limiter]) {
 		m.holds[le.limiter] = until
+	}
+	if o.Hold > 0 || o.Result == outbox.Sent {
+		m.probing[le.limiter] = o.Hold > 0
 	}
 	if o.Result != outbox.Release {
 		m.slots[le.limiter] = append(m.slots[le.limiter], now)
@@ -417,6 +422,9 @@ func (m *Memory) ready(l *lane, c outbox.ClaimRequest, now time.Time) (relay.Lim
 // free tells how long it takes until the limiter has a free slot, if nothing is settled meanwhile.
 func (m *Memory) free(limiter relay.LimiterID, c outbox.ClaimRequest, now time.Time) time.Duration {
 	limit, inFlight := m.terms(limiter, c)
+	if m.probing[limiter] {
+		inFlight = 1
+	}
 	at := m.holds[limiter]
 	for ; ; at = m.next(limiter, at, limit.Per) {
 		at = later(at, now)
