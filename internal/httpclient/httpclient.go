@@ -102,14 +102,20 @@ func (r *Response) RetryAfter() time.Duration {
 	return 0
 }
 
-// Redact takes the URL out of a *url.Error, and keeps the rest of the chain.
+// Redact takes the URL out of a *url.Error, and keeps the rest of the chain. There may be one within another: a transport
+// that fetches a token first reports that call in its own error.
 func Redact(err error) error {
-	var u *url.Error
-	if !errors.As(err, &u) {
-		return err
+	timeout := false
+	for {
+		var u *url.Error
+		if !errors.As(err, &u) {
+			break
+		}
+		timeout = timeout || u.Timeout()
+		err = u.Err
 	}
-	if u.Timeout() {
-		return fmt.Errorf("timeout: %w", u.Err)
+	if timeout {
+		return fmt.Errorf("timeout: %w", err)
 	}
-	return u.Err
+	return err
 }
