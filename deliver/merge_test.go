@@ -39,6 +39,11 @@ func TestMerge(t *testing.T) {
 			relay.Alerts{fires("b"), ended("a")},
 		},
 		{"gone without a word", []relay.Alerts{{fires("a"), fires("b")}, {fires("b")}}, relay.Alerts{fires("b"), gone("a")}},
+		{
+			"resolved, then a late copy of its firing, then gone",
+			[]relay.Alerts{{ended("a")}, {fires("a"), fires("b")}, {fires("b")}},
+			relay.Alerts{fires("b"), ended("a")},
+		},
 		{"fires again anew", []relay.Alerts{{fires("a")}, {ended("a")}, {again("a")}}, relay.Alerts{again("a"), ended("a")}},
 		{
 			"fires again with the same start, after a lost link",
@@ -97,7 +102,7 @@ func TestMergeLosesNothing(t *testing.T) {
 		merged := deliver.Merge(waiting)
 		require.Equal(t, newest, merged.Alerts[:len(newest):len(newest)], "the newest comes first, as it is")
 		for _, a := range merged.Alerts {
-			delete(facts, fact{a.Fingerprint, a.StartsAt, a.Status == relay.StatusResolved})
+			delete(facts, fact{a.Fingerprint, a.StartsAt, a.Status == relay.StatusResolved && a.Change != relay.ChangeGone})
 			delete(facts, fact{a.Fingerprint, a.StartsAt, false}) // who reads the end knows that it fired
 		}
 		require.Empty(t, facts, "not shown")
