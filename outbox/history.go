@@ -17,6 +17,8 @@ const (
 	EventMerged    EventType = "merged"    // an entry was told within a newer one of its lane, which Detail names
 	EventRetrying  EventType = "retrying"  // a send failed and will be tried again
 	EventFailed    EventType = "failed"    // an entry ended in the dead letters
+	EventRequeued  EventType = "requeued"  // an entry was brought back from the dead letters
+	EventDropped   EventType = "dropped"   // an entry in the dead letters was given up
 )
 
 // An Event is one line of the history.

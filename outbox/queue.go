@@ -46,6 +46,7 @@ type waiting[E any] struct {
 type queued[E any] struct {
 	entry E
 	queue *queue[E]
+	late  bool // told alone
 }
 
 // together is how many entries of the lane, from its head, are told in one message.
@@ -53,11 +54,11 @@ func (l *waiting[E]) together(t Terms) int {
 	if l.bound > 0 {
 		return l.bound
 	}
-	if t.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 {
+	if t.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 || l.items[0].late {
 		return 1
 	}
 	n := 1
-	for n < min(len(l.items), MergeMost) && l.items[n].queue == l.items[0].queue {
+	for n < min(len(l.items), MergeMost) && l.items[n].queue == l.items[0].queue && !l.items[n].late {
 		n++
 	}
 	return n

@@ -94,13 +94,19 @@ func (s *Schedule[E]) Add(now time.Time, key LaneKey, lane Lane, limiters []rela
 		l = &waiting[E]{key: key, lane: lane}
 		s.lanes[key] = l
 	}
-	l.items = append(l.items, queued[E]{entry, q})
+	l.items = append(l.items, queued[E]{entry: entry, queue: q})
 	if len(l.items) > 1 {
 		return false
 	}
 	q.ready.PushBack(l)
 	s.wake(q, now)
 	return true
+}
+
+// Late marks the last entry of a lane, just added, as one that is told alone, because it is older than what is before it.
+func (s *Schedule[E]) Late(key LaneKey) {
+	l := s.lanes[key]
+	l.items[len(l.items)-1].late = true
 }
 
 // Defer restores the head of a lane, just added, as it was before a restart: how often it was tried, and when it is due.
@@ -264,6 +270,27 @@ func (s *Schedule[E]) Stats(now time.Time) Stats {
 func (s *Schedule[E]) Has(key LaneKey) bool {
 	_, ok := s.lanes[key]
 	return ok
+}
+
+// Any tells whether something pending in the lane holds.
+func (s *Schedule[E]) Any(key LaneKey, holds func(E) bool) bool {
+	l, ok := s.lanes[key]
+	return ok && slices.ContainsFunc(l.items, func(q queued[E]) bool { return holds(q.entry) })
+}
+
+// HeldUntil is when the first of the limiters is free again that may tell the head of the lane; zero when one is.
+func (s *Schedule[E]) HeldUntil(key LaneKey) time.Time {
+	l, ok := s.lanes[key]
+	if !ok {
+		return time.Time{}
+	}
+	first := l.items[0].queue.limiters[0].hold
+	for _, limiter := range l.items[0].queue.limiters[1:] {
+		if limiter.hold.Before(first) {
+			first = limiter.hold
+		}
+	}
+	return first
 }
 
 // Pending is how many entries are pending.

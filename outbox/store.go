@@ -196,6 +196,9 @@ type Item struct {
 	ID           string // entry id: webhook id, "-", number
 	At           time.Time
 	Notification []byte
+	// Requeued is when it was brought back from the dead letters; zero when it was not. It comes late, so nothing of its
+	// lane is told together with it.
+	Requeued time.Time
 }
 
 // A Lease is the right to settle a batch. Nonce is random, so that no lease is taken for another.
@@ -253,7 +256,7 @@ type Stats struct {
 	Lanes    int
 	InFlight int
 	Dead     int
-	// Oldest is when the oldest pending entry was accepted; zero when nothing is pending.
+	// Oldest is when the oldest pending entry was accepted or requeued; zero when nothing is pending.
 	Oldest time.Time
 	// Limiters has the pending entries of each limiter.
 	Limiters map[relay.LimiterID]int

@@ -140,7 +140,7 @@ func (a *acceptance) writeRecord(g *group) {
 	w := a.webhook
 	a.record = &record{
 		seq: a.store.next(), id: w.ID, receivedAt: nanos(w.ReceivedAt), status: intern([]byte(w.Status)), alerts: w.Alerts,
-		entries: len(a.kept), open: len(a.kept), raw: encodeRecord(w, a.kept),
+		entries: len(a.kept), open: len(a.kept), raw: encodeRecord(w, a.kept, time.Time{}),
 	}
 	seq, raw := a.record.seq, a.record.raw
 	g.write(func(t *tables) error { return t.webhooks.Put(key(seq), raw) })

@@ -129,7 +129,9 @@ func (s *Store) laneBatch(l *load) outbox.LaneBatch {
 		Items: make([]outbox.Item, len(l.lane.Entries)),
 	}
 	for i, e := range l.lane.Entries {
-		lane.Items[i] = outbox.Item{ID: e.id(), At: fromNanos(e.record.receivedAt)}
+		lane.Items[i] = outbox.Item{
+			ID: e.id(), At: fromNanos(e.record.receivedAt), Requeued: fromNanos(e.record.requeued),
+		}
 		se, body, err := decodeEntry(l.raw[i], e.position)
 		if err != nil {
 			s.logDamage(e, err)
@@ -174,6 +176,8 @@ type progress struct {
 	done    bool // ended, while other entries of its webhook are pending
 	attempt int
 	due     time.Time
+	reason  relay.Kind // of the last failure; empty when there was none
+	detail  string
 	rest    []relay.Message
 	bound   int // entries of the lane, from this one, that the rest tells
 }
@@ -188,6 +192,8 @@ func (p progress) encode(rest []byte) []byte {
 	e.uint(0)
 	e.int(p.attempt)
 	e.time(p.due)
+	e.text(string(p.reason))
+	e.text(p.detail)
 	e.bytes(rest)
 	if len(rest) > 0 {
 		e.int(p.bound)
@@ -223,7 +229,7 @@ func splitProgress(value []byte) (progress, []byte, error) {
 	if d.uint() == 1 {
 		return progress{done: true}, nil, d.err()
 	}
-	p := progress{attempt: d.int(), due: d.time()}
+	p := progress{attempt: d.int(), due: d.time(), reason: relay.Kind(d.text()), detail: d.text()}
 	rest := d.bytes()
 	if len(rest) > 0 {
 		p.bound = d.int()

@@ -19,8 +19,7 @@ import (
 
 const defaultHistoryLimit = 100
 
-// History implements outbox.Store. It reads backwards from the cursor or the end; a value that cannot hold an event asked
-// for is not decoded.
+// History implements outbox.Store.
 func (s *Store) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Event, string, error) {
 	q.Limit = cmp.Or(q.Limit, defaultHistoryLimit)
 	from, err := parseCursor(q.Cursor)
@@ -28,44 +27,64 @@ func (s *Store) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Ev
 		return nil, "", err
 	}
 	var events []outbox.Event
-	var next string
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket([]byte(historyBucket)).Cursor()
-		for k, v := from.seek(c); k != nil; k, v = c.Prev() {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if !q.Since.IsZero() && timeOf(v).Before(q.Since) {
-				return nil
-			}
-			if !mayHold(v, q) {
-				continue
-			}
-			page, err := decodeEvents(v)
-			if err != nil {
+		for full := false; ; {
+			next, err := scanHistory(ctx, tx, from, q, func(e outbox.Event) bool {
+				if full = len(events) == q.Limit; !full {
+					events = append(events, e)
+				}
+				return !full
+			})
+			if from = next; err != nil || full || next == (cursor{}) {
 				return err
 			}
-			seq := binary.BigEndian.Uint64(k)
-			if seq == from.seq {
-				page = page[:min(from.index, len(page))]
-			}
-			for i, e := range slices.Backward(page) {
-				if !matches(e, q) {
-					continue
-				}
-				if len(events) == q.Limit {
-					next = cursor{seq, i + 1}.String()
-					return nil
-				}
-				events = append(events, e)
-			}
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, "", unavailable("history", err)
 	}
-	return events, next, nil
+	if from == (cursor{}) {
+		return events, "", nil
+	}
+	return events, from.String(), nil
+}
+
+// scanHistory reads backwards from the cursor, or from the end, until see returns false for a matching event, until it has
+// looked at maxScan values, or to the end. It returns where to go on, with the event last seen if that was not taken; zero
+// at the end. A value that cannot hold an event asked for is not decoded.
+func scanHistory(
+	ctx context.Context, tx *bbolt.Tx, from cursor, q outbox.HistoryQuery, see func(outbox.Event) bool,
+) (cursor, error) {
+	c := tx.Bucket([]byte(historyBucket)).Cursor()
+	seen := 0
+	for k, v := from.seek(c); k != nil; k, v = c.Prev() {
+		if ctx.Err() != nil {
+			return cursor{}, context.Cause(ctx)
+		}
+		if !q.Since.IsZero() && timeOf(v).Before(q.Since) {
+			return cursor{}, nil
+		}
+		seq := binary.BigEndian.Uint64(k)
+		if seen++; seen > maxScan {
+			return cursor{seq + 1, 0}, nil
+		}
+		if !mayHold(v, q) {
+			continue
+		}
+		page, err := decodeEvents(v)
+		if err != nil {
+			return cursor{}, err
+		}
+		if seq == from.seq {
+			page = page[:min(from.index, len(page))]
+		}
+		for i, e := range slices.Backward(page) {
+			if matches(e, q) && !see(e) {
+				return cursor{seq, i + 1}, nil
+			}
+		}
+	}
+	return cursor{}, nil
 }
 
 // A cursor names the events before the one with this index in the value with this number.
@@ -178,24 +197,4 @@ func (d *decoder) event() outbox.Event {
 		Reason: relay.Kind(d.text()), Detail: d.text(), Fallback: d.text(), Duration: time.Duration(d.int()),
 		Text: d.text(),
 	}
-}
-
-// encodeDead encodes a dead letter: how it ended, and all that is needed to tell it after all; of a damaged record, the
-// record as it is.
-func encodeDead(event outbox.Event, e *entry, raw []byte, position int) []byte {
-	se, body, err := decodeEntry(raw, position)
-	if err != nil {
-		se, body = stored{}, raw
-	}
-	var out encoder
-	out.time(event.At)
-	out.event(&event)
-	out.int(int(e.record.receivedAt))
-	out.lane(se.lane)
-	out.destination(se.destination)
-	out.limiters(se.limiters)
-	out.raw(se.state[:])
-	out.bytes(se.told)
-	out.bytes(body)
-	return out
 }

@@ -68,7 +68,7 @@ func cleanKey() []byte { return []byte("clean") }
 
 // rebuildSequence goes on after the last number used.
 func (s *Store) rebuildSequence(t *tables) error {
-	for _, b := range []*bbolt.Bucket{t.webhooks, t.marks, t.lanes, t.history, t.dead} {
+	for _, b := range []*bbolt.Bucket{t.webhooks, t.marks, t.lanes, t.history} {
 		if k, _ := b.Cursor().Last(); len(k) == 8 {
 			s.seq = max(s.seq, binary.BigEndian.Uint64(k))
 		}
@@ -115,6 +115,7 @@ func decodeLane(k, v []byte) (outbox.LaneKey, told, error) {
 	d := &decoder{rest: v}
 	key := outbox.LaneKey(d.raw(16))
 	lane := told{state: dedupe.State(d.raw(16)), at: int64(d.int()), seq: binary.BigEndian.Uint64(k)}
+	lane.newest = int64(d.int())
 	return key, lane, d.err()
 }
 
@@ -188,6 +189,9 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) boo
 	s.lanes[key] = lane
 	share(&se)
 	first := s.schedule.Add(now, key, se.lane, se.limiters, e)
+	if e.record.requeued != 0 {
+		s.schedule.Late(key)
+	}
 	if first && e.progress {
 		if tooFar(p.due, now) {
 			p.due = now

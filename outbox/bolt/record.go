@@ -21,6 +21,7 @@ type record struct {
 	status     string
 	alerts     int
 	entries    int
+	requeued   int64         // when its only entry was brought back from the dead letters, nanoseconds; 0 when it was not
 	open       int           // entries not yet ended
 	place      *list.Element // among the pending
 
@@ -52,7 +53,7 @@ type stored struct {
 }
 
 // encodeRecord encodes the kept entries of a webhook. Equal bodies are stored once.
-func encodeRecord(w *outbox.Webhook, kept []int) []byte {
+func encodeRecord(w *outbox.Webhook, kept []int, requeued time.Time) []byte {
 	size := 256
 	for _, n := range kept {
 		size += 512 + len(w.Entries[n].Notification)
@@ -62,6 +63,7 @@ func encodeRecord(w *outbox.Webhook, kept []int) []byte {
 	e.time(w.ReceivedAt)
 	e.text(w.Status)
 	e.int(w.Alerts)
+	e.time(requeued)
 	e.uint(uint64(len(kept)))
 	var bodies [][]byte
 	for _, n := range kept {
@@ -90,7 +92,7 @@ func encodeRecord(w *outbox.Webhook, kept []int) []byte {
 
 // decodeRecord reads a record without its bodies; d is left before them.
 func decodeRecord(d *decoder) (*record, []stored) {
-	r := &record{id: d.text(), receivedAt: int64(d.int()), status: intern(d.bytes()), alerts: d.int()}
+	r := &record{id: d.text(), receivedAt: int64(d.int()), status: intern(d.bytes()), alerts: d.int(), requeued: int64(d.int())}
 	entries := make([]stored, d.count())
 	for i := range entries {
 		entries[i] = d.stored()
@@ -105,6 +107,7 @@ func decodeEntry(raw []byte, position int) (stored, []byte, error) {
 	d.bytes()
 	d.int()
 	d.bytes()
+	d.int()
 	d.int()
 	var wanted stored
 	for i := range d.count() {

@@ -120,7 +120,7 @@ func (l *laneSettlement) record(g *group) {
 }
 
 // writeTold stores what a reader of the lane knows from now on. The alerts are those of the newest entry once it is sent,
-// else those told before.
+// else those told before: also when it came late, after newer ones.
 func (l *laneSettlement) writeTold(g *group) {
 	s, h, o := l.store, l.held, l.outcome
 	before := l.told.seq
@@ -131,13 +131,18 @@ func (l *laneSettlement) writeTold(g *group) {
 	}
 	newest := h.Newest()
 	seq, position, raw := l.told.seq, newest.position, newest.record.raw
-	sent := o.Result == outbox.Sent && o.Ends()
+	sent := o.Result == outbox.Sent && o.Ends() && newest.record.receivedAt >= l.told.newest
+	if sent {
+		l.told.newest = newest.record.receivedAt
+	}
+	told := l.told
 	g.write(func(t *tables) error {
 		var ref relay.Ref
 		var alerts []byte
 		if before != 0 && (!sent || o.Ref == "") {
 			d := &decoder{rest: t.lanes.Get(key(before))}
 			d.raw(32)
+			d.int()
 			d.int()
 			ref, alerts = relay.Ref(d.text()), d.bytes()
 		}
@@ -157,7 +162,8 @@ func (l *laneSettlement) writeTold(g *group) {
 		e := make(encoder, 0, 64+len(ref)+len(alerts))
 		e.raw(h.Key[:])
 		e.raw(state[:])
-		e.time(g.now)
+		e.int(int(told.at))
+		e.int(int(told.newest))
 		e.text(string(ref))
 		e.bytes(bytes.Clone(alerts))
 		return t.lanes.Put(key(seq), e)
@@ -185,12 +191,12 @@ func (l *laneSettlement) writeEnd(g *group, e *entry) {
 func (l *laneSettlement) writeDead(g *group, e *entry) {
 	event := l.event(e)
 	event.At = g.now
-	seq, raw, position := l.store.next(), e.record.raw, e.position
+	id, raw, position := e.id(), e.record.raw, e.position
 	g.write(func(t *tables) error {
 		if raw == nil {
 			raw = t.webhooks.Get(key(e.record.seq))
 		}
-		return t.dead.Put(key(seq), encodeDead(event, e, raw, position))
+		return t.dead.Put([]byte(id), encodeDead(event, e, raw, position))
 	})
 }
 
@@ -201,7 +207,9 @@ func (l *laneSettlement) writeProgress(g *group, rest []byte) {
 		return
 	}
 	head := h.Entries[0]
-	p := progress{attempt: h.Attempt - 1, due: g.now.Add(o.After), bound: len(h.Entries)}
+	p := progress{
+		attempt: h.Attempt - 1, due: g.now.Add(o.After), reason: o.Reason, detail: o.Detail, bound: len(h.Entries),
+	}
 	if o.Counts() {
 		p.attempt++
 	}
@@ -234,7 +242,7 @@ func (l *laneSettlement) apply() {
 		if lane.seq != 0 {
 			s.replaced++
 		}
-		lane.seq, lane.at = l.told.seq, l.told.at
+		lane.seq, lane.at, lane.newest = l.told.seq, l.told.at, l.told.newest
 		s.lanes[h.Key] = lane
 	}
 	switch {
@@ -307,8 +315,10 @@ type toldRecord struct {
 func decodeTold(value []byte) toldRecord {
 	d := &decoder{rest: value}
 	t := toldRecord{
-		key: outbox.LaneKey(d.raw(16)), state: dedupe.State(d.raw(16)), at: d.time(), ref: relay.Ref(d.text()),
+		key: outbox.LaneKey(d.raw(16)), state: dedupe.State(d.raw(16)), at: d.time(),
 	}
+	d.int()
+	t.ref = relay.Ref(d.text())
 	alerts := decoder{rest: d.bytes()}
 	t.alerts = alerts.told()
 	return t

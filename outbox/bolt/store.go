@@ -20,7 +20,10 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-var _ outbox.Store = (*Store)(nil)
+var (
+	_ outbox.Store      = (*Store)(nil)
+	_ outbox.Operations = (*Store)(nil)
+)
 
 // Options are the settings of a Store; the zero value has the defaults.
 type Options struct {
@@ -69,6 +72,8 @@ type Store struct {
 	closeOnce sync.Once
 	closeErr  error
 
+	operating sync.Mutex // one change of the dead letters at a time
+
 	// Of the writer alone.
 	seq         uint64
 	committed   time.Time // when the last commit began
@@ -101,7 +106,9 @@ type mark struct {
 type told struct {
 	state dedupe.State // last accepted
 	at    int64        // when something was last settled in it, nanoseconds
-	seq   uint64       // of its record with what was told; 0 when nothing was
+	// newest is when the newest entry was received that was sent in it, nanoseconds; 0 when none was.
+	newest int64
+	seq    uint64 // of its record with what was told; 0 when nothing was
 }
 
 // Open opens or creates the file at path and the store in it. Close closes both.
@@ -167,14 +174,17 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	st := s.schedule.Stats(s.options.Now())
 	st.Dead = s.dead
 	if oldest := s.order.Front(); oldest != nil {
-		st.Oldest = fromNanos(oldest.Value.(*record).receivedAt)
+		r := oldest.Value.(*record)
+		st.Oldest = fromNanos(max(r.receivedAt, r.requeued))
 	}
 	return st, nil
 }
 
 // add makes a webhook pending.
 func (s *Store) add(r *record) {
-	s.records[r.id] = r
+	if s.records[r.id] == nil { // else it was requeued while other entries of its webhook are pending
+		s.records[r.id] = r
+	}
 	r.place = s.order.PushBack(r)
 	if r.raw != nil {
 		s.recent.add(r)
@@ -184,9 +194,9 @@ func (s *Store) add(r *record) {
 // remove ends a webhook.
 func (s *Store) remove(r *record) {
 	s.recent.remove(r)
+	s.order.Remove(r.place)
 	if s.records[r.id] == r {
 		delete(s.records, r.id)
-		s.order.Remove(r.place)
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	savedBucket    = "saved"    // start, fingerprint → what is kept with a firing of an alert
 	limitersBucket = "limiters" // limiter → hold and stamps
 	historyBucket  = "history"  // the events of one commit
-	deadBucket     = "dead"     // dead letters
+	deadBucket     = "dead"     // entry id → dead letter
 	cacheBucket    = "cache"    // key → value with its end
 	stateBucket    = "state"    // whether the store was closed in good order
 )
@@ -41,7 +41,7 @@ func openTables(tx *bbolt.Tx) tables {
 		cache:    tx.Bucket([]byte(cacheBucket)),
 		state:    tx.Bucket([]byte(stateBucket)),
 	}
-	for _, appended := range []*bbolt.Bucket{t.webhooks, t.marks, t.lanes, t.history, t.dead} {
+	for _, appended := range []*bbolt.Bucket{t.webhooks, t.marks, t.lanes, t.history} {
 		appended.FillPercent = 1 // keys only grow: full pages never split
 	}
 	return t

@@ -34,7 +34,7 @@ type Memory struct {
 	served  map[relay.LimiterID]int  // the turn in which it was served last
 	turn    int
 	known   map[relay.IntegrationID]outbox.Terms // of the last claim
-	dead    []DeadLetter
+	dead    []deadLetter
 	history []outbox.Event
 }
 
@@ -60,10 +60,19 @@ type lane struct {
 	crashes int
 	ref     relay.Ref
 	told    map[string]time.Time
+	newest  time.Time // when the newest was received that was sent
 	rest    []relay.Message
-	bound   int  // items that rest tells
-	alone   bool // whether the head must be told alone
+	failure outbox.Event // what the last settle said of the head, when that failed
+	bound   int          // items that rest tells
+	alone   bool         // whether the head must be told alone
 	lease   *lease
+}
+
+// A deadLetter is what is kept of an entry that could not be told.
+type deadLetter struct {
+	item
+	lane  outbox.Lane
+	event outbox.Event
 }
 
 type item struct {
@@ -228,6 +237,9 @@ func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.
 	if o.Apart {
 		l.rest, l.bound, l.alone = nil, 0, true
 	}
+	if o.Result != outbox.Release {
+		l.failure = outbox.Event{Reason: o.Reason, Detail: o.Detail}
+	}
 	ended := len(o.Items) > 0 && (o.Result == outbox.Dead || o.Result == outbox.Sent && len(o.Rest) == 0)
 	newest := claimed[len(claimed)-1]
 	for i, it := range claimed {
@@ -256,17 +268,20 @@ func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.
 		}
 		m.record(event)
 		if ended && o.Result == outbox.Dead {
-			m.dead = append(m.dead, DeadLetter{l.id, it.Item})
+			event.At = m.now()
+			it.Requeued = time.Time{}
+			m.dead = append(m.dead, deadLetter{it, l.id, event})
 		}
 	}
 	if o.Result == outbox.Retry && o.Reason != relay.RateLimited {
 		l.attempt = attempt
 	}
 	if ended {
-		if o.Result == outbox.Sent {
-			l.told = newest.entry.Told
+		if o.Result == outbox.Sent && !newest.At.Before(l.newest) {
+			l.told, l.newest = newest.entry.Told, newest.At
 		}
 		l.items, l.rest, l.bound, l.alone, l.attempt, l.due = l.items[len(claimed):], nil, 0, false, 0, now
+		l.failure = outbox.Event{}
 	}
 }
 
@@ -322,8 +337,8 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 		}
 		for _, it := range l.items {
 			s.Pending++
-			if s.Oldest.IsZero() || it.At.Before(s.Oldest) {
-				s.Oldest = it.At
+			if at := later(it.At, it.Requeued); s.Oldest.IsZero() || at.Before(s.Oldest) {
+				s.Oldest = at
 			}
 			for _, limiter := range m.limiters(l, it) {
 				s.Limiters[limiter]++
@@ -345,7 +360,11 @@ func (m *Memory) Close() error { return nil }
 func (m *Memory) Dead() []DeadLetter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.dead)
+	var letters []DeadLetter
+	for _, d := range m.dead {
+		letters = append(letters, DeadLetter{d.lane, d.Item})
+	}
+	return letters
 }
 
 func ended(ctx context.Context) error {
@@ -528,11 +547,12 @@ func (l *lane) together(terms outbox.Terms) int {
 	if l.bound > 0 {
 		return l.bound
 	}
-	if terms.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 {
+	if terms.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 || !l.items[0].Requeued.IsZero() {
 		return 1
 	}
-	n := 0
-	for n < len(l.items) && n < 20 && slices.Equal(l.items[n].entry.Limiters, l.items[0].entry.Limiters) {
+	n := 1
+	for n < len(l.items) && n < 20 && slices.Equal(l.items[n].entry.Limiters, l.items[0].entry.Limiters) &&
+		l.items[n].Requeued.IsZero() {
 		n++
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,10 +27,13 @@ func runModel(t *testing.T, open Open) {
 			"accept":  m.accept,
 			"claim":   m.claim,
 			"settle":  m.settle,
+			"requeue": m.requeue,
+			"drop":    m.drop,
 			"advance": func(rt *rapid.T) { m.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second) },
 			"":        m.check,
 		})
 		m.compareHistory()
+		m.compareDeliveries()
 	})
 }
 
@@ -154,6 +158,37 @@ func (m *machine) settle(rt *rapid.T) {
 	require.Equal(rt, want == nil, got == nil, "%v", got)
 }
 
+func (m *machine) requeue(rt *rapid.T) {
+	r := outbox.RequeueRequest{IDs: m.dead(rt), Force: rapid.IntRange(0, 3).Draw(rt, "force") == 0}
+	want, err := m.model.Requeue(m.t.Context(), r)
+	require.NoError(rt, err)
+	got, err := m.store.(outbox.Operations).Requeue(m.t.Context(), r)
+	require.NoError(rt, err)
+	require.Equal(rt, want, got)
+}
+
+func (m *machine) drop(rt *rapid.T) {
+	ids := m.dead(rt)
+	want, err := m.model.Drop(m.t.Context(), ids)
+	require.NoError(rt, err)
+	got, err := m.store.(outbox.Operations).Drop(m.t.Context(), ids)
+	require.NoError(rt, err)
+	require.Equal(rt, want, got)
+}
+
+// dead draws ids of dead letters, and one that is none.
+func (m *machine) dead(rt *rapid.T) []string {
+	letters := m.model.Dead()
+	if len(letters) == 0 {
+		rt.Skip("nothing is dead")
+	}
+	ids := []string{"none-0"}
+	for range rapid.IntRange(1, 2).Draw(rt, "letters") {
+		ids = append(ids, rapid.SampledFrom(letters).Draw(rt, "letter").Item.ID)
+	}
+	return ids
+}
+
 func (m *machine) check(rt *rapid.T) {
 	want, err := m.model.Stats(m.t.Context())
 	require.NoError(rt, err)
@@ -176,4 +211,28 @@ func (m *machine) compareHistory() {
 		}
 	}
 	require.True(m.t, slices.Equal(want, got), "want %v, got %v", want, got)
+}
+
+func (m *machine) compareDeliveries() {
+	all := func(o outbox.Operations, limit int) []outbox.Delivery {
+		var rows []outbox.Delivery
+		q := outbox.DeliveryQuery{Page: outbox.Page{Limit: limit}}
+		for {
+			page, cursor, err := o.Deliveries(m.t.Context(), q)
+			require.NoError(m.t, err)
+			rows = append(rows, page...)
+			if q.Cursor = cursor; cursor == "" {
+				break
+			}
+		}
+		slices.SortStableFunc(rows, func(a, b outbox.Delivery) int { return strings.Compare(a.ID, b.ID) })
+		return rows
+	}
+	require.Equal(m.t, all(m.model, outbox.MaxPage), all(m.store.(outbox.Operations), 3))
+	want, _, err := m.model.DeadLetters(m.t.Context(), outbox.DeadLetterQuery{Page: outbox.Page{Limit: outbox.MaxPage}})
+	require.NoError(m.t, err)
+	got, _, err := m.store.(outbox.Operations).DeadLetters(m.t.Context(),
+		outbox.DeadLetterQuery{Page: outbox.Page{Limit: outbox.MaxPage}})
+	require.NoError(m.t, err)
+	require.Equal(m.t, want, got)
 }

@@ -40,10 +40,12 @@ func (c *Clock) Advance(d time.Duration) {
 // Open opens an empty store with the clock now. It is closed by the suite.
 type Open func(t *testing.T, now func() time.Time) outbox.Store
 
-// Run checks that the stores that open returns keep the contract of outbox.Store.
+// Run checks that the stores that open returns keep the contracts of outbox.Store and outbox.Operations.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for _, group := range []map[string]func(*testing.T, *fixture){acceptTests(), laneTests(), limiterTests(), historyTests()} {
+	for _, group := range []map[string]func(*testing.T, *fixture){
+		acceptTests(), laneTests(), limiterTests(), historyTests(), deadLetterTests(), deliveryTests(),
+	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
