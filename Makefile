@@ -57,6 +57,10 @@ lint: ## Run the linters. Their cache is this checkout's own: another one's woul
 golden: ## Rewrite the golden files; review reads the diff.
 	$(GO) test -tags $(TAGS) ./templates/... ./receivers/... -update
 
+.PHONY: soak
+soak: ## Kill the relay 40 times under 50,000 notifications and faulty vendors, and count what readers saw.
+	$(GO) test -tags $(TAGS) -timeout 2h -count 1 -v -run TestNothingIsLost ./internal/soak -soak.long
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (30s).
 	@scripts/fuzz $(FUZZTIME)

@@ -11,7 +11,12 @@ import (
 type Report struct {
 	// Problems are the promises broken, one line each, at most maxProblems. Broken counts all of them.
 	Problems []string
-	Broken   int
+	// First is where the first problem in a lane was found, for Log.History.
+	First struct {
+		Group       int
+		Destination string
+	}
+	Broken int
 
 	Accepted, Duplicates, Refused, Unanswered int // attempts
 	Kills                                     int
@@ -80,6 +85,13 @@ func (c *checker) problem(format string, args ...any) {
 	c.report.Broken++
 	if len(c.report.Problems) < maxProblems {
 		c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// point notes where the first problem is.
+func (c *checker) point(group int, destination string) {
+	if c.report.First.Destination == "" {
+		c.report.First.Group, c.report.First.Destination = group, destination
 	}
 }
 
@@ -237,6 +249,7 @@ func (c *checker) inOrder(t *Telling, marks []Mark, before *told) {
 		}
 	}
 	if until.Before(before.newest) {
+		c.point(by.Group, t.Destination)
 		c.problem("%s was told %s at %s, after %s", t.Destination, by, clock(t.At), before.by)
 	}
 	if from.After(before.newest) {
@@ -284,6 +297,7 @@ func (c *checker) explained(t *Telling, marks []Mark, before *told, slots map[ki
 	if before.again[post]++; before.again[post] < c.posts[post].accepts {
 		return
 	}
+	c.point(post.Group, t.Destination)
 	c.problem("%s was told %s at %s and again at %s without a reason", t.Destination, post, clock(earlier.At), clock(t.At))
 }
 
@@ -382,8 +396,10 @@ func (c *checker) shown(a *Attempt, destination string, since time.Time) {
 		switch {
 		case ok && !at.Before(since), c.counted(destination, since):
 		case ok:
+			c.point(a.Group, destination)
 			c.problem("%s was not told again that %s: %s, accepted at %s", destination, f, a.Post, clock(a.Sent))
 		default:
+			c.point(a.Group, destination)
 			c.problem("%s was never told that %s: %s, answered at %s", destination, f, a.Post, clock(a.Answered))
 		}
 	}
