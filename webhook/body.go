@@ -40,7 +40,6 @@ func (in *wayIn) read(c *gin.Context) (body, error) {
 	connection := http.NewResponseController(c.Writer)
 	// Not every writer has deadlines; those of net/http have.
 	_ = connection.SetReadDeadline(deadline)
-	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	if r.ContentLength > maxBody {
 		return body{}, in.tooLarge(r)
 	}
@@ -51,6 +50,8 @@ func (in *wayIn) read(c *gin.Context) (body, error) {
 	}
 	b, err := readUpTo(r.Body, r.ContentLength)
 	switch {
+	case err == nil: // the deadline stays for bodies that are not read to their end: net/http reads on in them
+		_ = connection.SetReadDeadline(time.Time{})
 	case errors.Is(err, errTooLarge):
 		release()
 		return body{}, in.tooLarge(r)

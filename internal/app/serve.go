@@ -17,6 +17,7 @@ import (
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = time.Minute
+	writeTimeout      = 2 * time.Minute // a profile may take a minute and more
 	idleTimeout       = 6 * time.Minute // Alertmanager keeps an idle connection for 5: it closes first
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 5 * time.Second
@@ -75,6 +76,7 @@ func newServer(l net.Listener, h http.Handler, webConfigFile string, logger *slo
 			Handler:           h,
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
