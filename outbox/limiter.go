@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -19,10 +20,10 @@ type LimiterState struct {
 	Hold time.Time
 	// Stamps are the times of the sends in the window, oldest first.
 	Stamps []time.Time
-	// Widest is the largest window and the most messages ever asked for, MaxInFlight the most sends under way; zero means
-	// no bound.
-	Widest      relay.Limit
-	MaxInFlight int
+	// Widest is the largest window and the most messages ever asked for.
+	Widest relay.Limit
+	// Ceiling is how many sends there may be that Stamps does not hold; zero means one.
+	Ceiling int
 }
 
 // A limiter counts the sends of one vendor credential: those under way, and exactly those of the last window.
@@ -35,8 +36,10 @@ type limiter[E any] struct {
 	stamps  []time.Time // sorted
 	// widest is the largest window and the most messages ever asked for: no older and no more stamps are kept, but always
 	// some, for an integration with a limit that comes to share the limiter with one without.
-	widest      relay.Limit
-	maxInFlight int // the most ever asked for
+	widest relay.Limit
+	// exposed are the sends that a crash now would forget: under way, being settled, or lapsed and not written since. As the
+	// store has written ceiling down, a crash is charged so many and no more. A limiter without a limit has no ceiling.
+	exposed, lapsed, ceiling int
 	// owed are the sends that may have been under way at a crash; they are stamped once the limit is known.
 	owed   int
 	owedAt time.Time
@@ -60,23 +63,47 @@ func (l *limiter[E]) terms(known map[relay.IntegrationID]Terms) (limit relay.Lim
 	}
 	l.widest.Messages = max(l.widest.Messages, limit.Messages)
 	l.widest.Per = max(l.widest.Per, limit.Per)
-	l.maxInFlight = max(l.maxInFlight, maxInFlight)
 	if l.owed > 0 && limit.Messages > 0 {
 		l.pay()
 	}
 	return limit, maxInFlight
 }
 
-// pay stamps what is owed: no more than could be under way at once.
+// pay stamps what is owed.
 func (l *limiter[E]) pay() {
-	n := min(l.owed, l.widest.Messages)
-	if l.maxInFlight > 0 {
-		n = min(n, l.maxInFlight)
-	}
-	for range n {
+	for range min(l.owed, l.widest.Messages) {
 		l.stamp(l.owedAt)
 	}
 	l.owed = 0
+}
+
+// short tells by how much the ceiling must rise before one more send, of so many that would fit in now: to a power of two,
+// so that it seldom must. Zero means that it need not.
+func (l *limiter[E]) short(fitting int) int {
+	if l.exposed < l.ceiling {
+		return 0
+	}
+	return 1 << bits.Len(uint(l.exposed+max(1, fitting)-1))
+}
+
+// fitting is how many more sends could begin now, of which used is known from free.
+func (l *limiter[E]) fitting(limit relay.Limit, maxInFlight, used int) int {
+	n := 0
+	for _, q := range l.queues {
+		n += q.ready.Len()
+	}
+	if maxInFlight > 0 {
+		n = min(n, maxInFlight-l.inFlight)
+	}
+	return min(n, limit.Messages-used)
+}
+
+// lowered is the ceiling once it is written: half as long as that is far above what is needed.
+func (l *limiter[E]) lowered() int {
+	for l.ceiling > 1 && l.exposed <= l.ceiling/4 {
+		l.ceiling /= 2
+	}
+	return l.ceiling
 }
 
 // stricter tells whether a allows fewer messages in the long run than b or, if they are equal in that, fewer at once.

@@ -32,6 +32,7 @@ type Schedule[E any] struct {
 	ends     ends[E]
 	pending  int
 	terms    map[relay.IntegrationID]Terms // of the last claim
+	short    map[relay.LimiterID]int       // the ceilings that limiters need
 }
 
 // A Held lease is what was taken for one send slot: one lane, or several in a digest.
@@ -47,6 +48,7 @@ type Held[E any] struct {
 	stamp    time.Time // the slot stamped by Begin
 	hold     time.Time // the limiter's before Begin
 	probing  bool      // the limiter before Begin
+	exposed  int       // what this settle takes off what the limiter exposes
 	one      [1]HeldLane[E]
 }
 
@@ -81,6 +83,7 @@ func NewSchedule[E any]() *Schedule[E] {
 		limiters: map[relay.LimiterID]*limiter[E]{},
 		queues:   map[string]*queue[E]{},
 		leases:   map[string]*Held[E]{},
+		short:    map[relay.LimiterID]int{},
 	}
 }
 
@@ -128,28 +131,41 @@ func (s *Schedule[E]) Bind(key LaneKey, entries int) {
 // Restore sets what a limiter remembers of the time before a restart.
 func (s *Schedule[E]) Restore(id relay.LimiterID, state LimiterState) {
 	l := s.limiter(id)
-	l.hold, l.stamps, l.widest, l.maxInFlight = state.Hold, state.Stamps, state.Widest, state.MaxInFlight
+	l.hold, l.stamps, l.widest, l.ceiling = state.Hold, state.Stamps, state.Widest, max(1, state.Ceiling)
 	l.probing = !state.Hold.IsZero() // whether a send succeeded since is not known
 }
 
 // Charge counts the sends that may have been under way when the process died: for each limiter as many slots as it has
-// lanes pending, and no more than could be in flight at once.
+// lanes pending, and no more than its ceiling.
 func (s *Schedule[E]) Charge(now time.Time) {
 	for _, l := range s.limiters {
 		l.owed, l.owedAt = 0, now
 		for _, q := range l.queues {
 			l.owed += q.ready.Len() + len(q.delayed)
 		}
+		l.owed = min(l.owed, l.ceiling)
 	}
 }
 
-// Limiter returns what a limiter must remember over a restart.
+// Limiter returns what a limiter must remember over a restart. It is asked for to be written: the ceiling may be lower from
+// now on.
 func (s *Schedule[E]) Limiter(id relay.LimiterID) LimiterState {
 	l, ok := s.limiters[id]
 	if !ok {
 		return LimiterState{}
 	}
-	return LimiterState{Hold: l.hold, Stamps: l.stamps, Widest: l.widest, MaxInFlight: l.maxInFlight}
+	return LimiterState{Hold: l.hold, Stamps: l.stamps, Widest: l.widest, Ceiling: l.lowered()}
+}
+
+// Short returns the limiters that could send more if their ceilings were written down as given: Raise then says so.
+func (s *Schedule[E]) Short() map[relay.LimiterID]int { return s.short }
+
+// Raise says that the ceiling of a limiter is written down.
+func (s *Schedule[E]) Raise(now time.Time, id relay.LimiterID, ceiling int) {
+	l := s.limiter(id)
+	l.ceiling = max(l.ceiling, ceiling)
+	delete(s.short, id)
+	s.wakeAll(l.queues, now)
 }
 
 // Claim leases what is ready, at most c.Max lanes, and says how long until more may be; zero when nothing is pending.
@@ -194,10 +210,12 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	heap.Remove(&s.ends, h.index)
 	h.limiter.inFlight--
 	h.hold, h.probing = h.limiter.hold, h.limiter.probing
-	h.slot = o.Result != Release
+	h.slot, h.exposed = o.Result != Release, 1
 	if h.slot {
 		h.stamp = now
 		h.limiter.stamp(now)
+		h.exposed += h.limiter.lapsed // they are written with this stamp
+		h.limiter.lapsed = 0
 	}
 	switch {
 	case o.Hold > 0:
@@ -215,6 +233,7 @@ func (s *Schedule[E]) Cancel(h *Held[E]) {
 		h.limiter.unstamp(h.stamp)
 	}
 	h.limiter.hold, h.limiter.probing = h.hold, h.probing
+	h.limiter.lapsed += h.exposed - 1
 	h.limiter.inFlight++
 	h.settling = false
 	heap.Push(&s.ends, h)
@@ -223,6 +242,7 @@ func (s *Schedule[E]) Cancel(h *Held[E]) {
 // Finish ends a lease that Begin began to settle.
 func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
 	delete(s.leases, h.Nonce)
+	h.limiter.exposed -= h.exposed
 	for i := range h.Lanes {
 		h.Lanes[i].waiting.settled(o, len(h.Lanes[i].Entries))
 	}
@@ -326,6 +346,7 @@ func (s *Schedule[E]) take(now time.Time, q *queue[E], c ClaimRequest) *Held[E] 
 	}
 	l := q.ready.Remove(q.ready.Front()).(*waiting[E])
 	limiter.inFlight++
+	limiter.exposed++
 	h := &Held[E]{Lease: Lease{Until: now.Add(c.Lease)}, Limiter: limiter.id, limiter: limiter}
 	h.Lanes = h.one[:]
 	h.Lanes[0].hold(l, l.together(c.Integrations[q.integration]))
@@ -344,6 +365,11 @@ func (s *Schedule[E]) pick(now time.Time, q *queue[E], c ClaimRequest) (*limiter
 		at, used := l.free(now, limit, maxInFlight)
 		if at.IsZero() {
 			at = s.ends[0].Until // a settle before that wakes the queue
+		}
+		if !at.After(now) && limit.Messages > 0 {
+			if ceiling := l.short(l.fitting(limit, maxInFlight, used)); ceiling > 0 {
+				s.short[l.id], at = ceiling, now.Add(time.Second) // Raise wakes the queue
+			}
 		}
 		switch {
 		case !at.After(now):
@@ -383,6 +409,7 @@ func (s *Schedule[E]) expire(now time.Time) {
 		delete(s.leases, h.Nonce)
 		h.limiter.inFlight--
 		h.limiter.stamp(h.Until)
+		h.limiter.lapsed++
 		for i := range h.Lanes {
 			h.Lanes[i].waiting.crashes++
 		}
@@ -500,7 +527,7 @@ func (s *Schedule[E]) drop(now time.Time, q *queue[E]) {
 func (s *Schedule[E]) limiter(id relay.LimiterID) *limiter[E] {
 	l, ok := s.limiters[id]
 	if !ok {
-		l = &limiter[E]{id: id}
+		l = &limiter[E]{id: id, ceiling: 1}
 		s.limiters[id] = l
 	}
 	return l

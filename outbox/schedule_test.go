@@ -41,6 +41,11 @@ func TestScheduleTakesASettleBack(t *testing.T) {
 	again, _ := s.Claim(now.Add(2*time.Minute), c, nonce)
 	require.Empty(t, again, "the lease ended, and its slot is in use for a window after")
 	again, _ = s.Claim(now.Add(time.Minute+time.Hour), c, nonce)
+	require.Empty(t, again, "a crash now would forget two sends")
+	require.Equal(t, map[relay.LimiterID]int{"l": 2}, s.Short())
+	s.Raise(now.Add(time.Minute+time.Hour), "l", 2)
+	require.Equal(t, 2, s.Limiter("l").Ceiling)
+	again, _ = s.Claim(now.Add(time.Minute+time.Hour), c, nonce)
 	require.Len(t, again, 1)
 	require.Equal(t, 1, again[0].Lanes[0].Crashes)
 }

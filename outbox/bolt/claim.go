@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,10 +21,10 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 	if ctx.Err() != nil {
 		return nil, 0, unavailable("claim", context.Cause(ctx))
 	}
-	s.mu.Lock()
-	held, wait := s.schedule.Claim(s.options.Now(), c, rand.Text)
-	loads := s.loads(held)
-	s.mu.Unlock()
+	held, loads, wait, err := s.take(ctx, c)
+	if len(held) == 0 && err != nil {
+		return nil, 0, err
+	}
 	if len(held) == 0 {
 		return nil, wait, nil
 	}
@@ -33,6 +34,45 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		return nil, 0, unavailable("claim", err)
 	}
 	return batches, wait, nil
+}
+
+// take leases what is ready. When that is more than a crash would be charged for, it writes down first that it may be.
+func (s *Store) take(
+	ctx context.Context, c outbox.ClaimRequest,
+) (held []*outbox.Held[*entry], loads []load, wait time.Duration, err error) {
+	most := c.Max
+	for {
+		s.mu.Lock()
+		var more []*outbox.Held[*entry]
+		more, wait = s.schedule.Claim(s.options.Now(), c, rand.Text)
+		held, loads = append(held, more...), append(loads, s.loads(more, len(held))...)
+		short := maps.Clone(s.schedule.Short())
+		s.mu.Unlock()
+		if c.Max = most - len(held); len(short) == 0 || c.Max == 0 {
+			return held, loads, wait, nil
+		}
+		if err := s.raise(ctx, short); err != nil {
+			return held, loads, wait, err
+		}
+	}
+}
+
+// raise writes down how many sends a crash may have to be charged for.
+func (s *Store) raise(ctx context.Context, ceilings map[relay.LimiterID]int) error {
+	return s.submit(&change{
+		ctx: ctx,
+		stage: func(g *group) error {
+			for id, ceiling := range ceilings {
+				g.limiters[id] = max(g.limiters[id], ceiling)
+			}
+			return nil
+		},
+		apply: func(g *group) {
+			for id, ceiling := range ceilings {
+				s.schedule.Raise(g.now, id, ceiling)
+			}
+		},
+	})
 }
 
 // A load is what must be known of a lane that was claimed, beyond what is in memory.
@@ -45,12 +85,13 @@ type load struct {
 	toldValue, progressValue []byte
 }
 
-func (s *Store) loads(held []*outbox.Held[*entry]) []load {
+// loads are those of leases, before which there are so many batches.
+func (s *Store) loads(held []*outbox.Held[*entry], before int) []load {
 	loads := make([]load, 0, len(held))
 	for i, h := range held {
 		for n := range h.Lanes {
 			lane := &h.Lanes[n]
-			l := load{batch: i, lane: lane, raw: make([][]byte, len(lane.Entries)), told: s.lanes[lane.Key].seq}
+			l := load{batch: before + i, lane: lane, raw: make([][]byte, len(lane.Entries)), told: s.lanes[lane.Key].seq}
 			for at, e := range lane.Entries {
 				l.raw[at] = e.record.raw
 			}

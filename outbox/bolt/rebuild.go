@@ -223,7 +223,7 @@ func encodeLimiter(state outbox.LimiterState) []byte {
 	e.time(state.Hold)
 	e.int(state.Widest.Messages)
 	e.int(int(state.Widest.Per))
-	e.int(state.MaxInFlight)
+	e.int(state.Ceiling)
 	e.uint(uint64(len(state.Stamps)))
 	for _, at := range state.Stamps {
 		e.time(at)
@@ -234,7 +234,7 @@ func encodeLimiter(state outbox.LimiterState) []byte {
 func decodeLimiter(value []byte) (outbox.LimiterState, error) {
 	d := &decoder{rest: value}
 	state := outbox.LimiterState{
-		Hold: d.time(), Widest: relay.Limit{Messages: d.int(), Per: time.Duration(d.int())}, MaxInFlight: d.int(),
+		Hold: d.time(), Widest: relay.Limit{Messages: d.int(), Per: time.Duration(d.int())}, Ceiling: d.int(),
 		Stamps: make([]time.Time, d.count()),
 	}
 	for i := range state.Stamps {

@@ -54,7 +54,7 @@ func (st *settlement) stage(g *group) error {
 		return unavailable("settle", err)
 	}
 	if o.Result != outbox.Release || o.Hold > 0 {
-		g.limiters[h.Limiter] = true
+		g.limiters[h.Limiter] = max(0, g.limiters[h.Limiter])
 	}
 	st.lanes = make([]laneSettlement, len(h.Lanes))
 	for i := range h.Lanes {
@@ -203,7 +203,7 @@ func (l *laneSettlement) writeDead(g *group, e *entry) {
 // writeProgress keeps what became of the head, with the rest that is left to tell of it and those bound to it.
 func (l *laneSettlement) writeProgress(g *group, rest []byte) {
 	h, o := l.held, l.outcome
-	if o.Result == outbox.Release && len(o.Rest) == 0 {
+	if o.Result == outbox.Release && len(o.Rest) == 0 && !o.Apart {
 		return
 	}
 	head := h.Entries[0]
@@ -255,7 +255,7 @@ func (l *laneSettlement) apply() {
 				s.remove(e.record)
 			}
 		}
-	case o.Result != outbox.Release || len(o.Rest) > 0:
+	case o.Result != outbox.Release || len(o.Rest) > 0 || o.Apart:
 		h.Entries[0].progress = true
 	}
 }

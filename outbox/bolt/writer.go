@@ -42,13 +42,13 @@ type group struct {
 	states   map[outbox.LaneKey]dedupe.State
 	ids      map[string]bool
 	pending  int
-	limiters map[relay.LimiterID]bool
+	limiters map[relay.LimiterID]int // those to write, with the least ceiling
 }
 
 func newGroup(now time.Time) *group {
 	return &group{
 		now: now, marks: map[dedupe.Slot]mark{}, states: map[outbox.LaneKey]dedupe.State{}, ids: map[string]bool{},
-		limiters: map[relay.LimiterID]bool{},
+		limiters: map[relay.LimiterID]int{},
 	}
 }
 
@@ -166,8 +166,10 @@ func (s *Store) commit(changes []*change) {
 
 // finishGroup adds what the changes of a group share: one record of their events, one for each limiter.
 func (s *Store) finishGroup(g *group) {
-	for id := range g.limiters {
-		value := encodeLimiter(s.schedule.Limiter(id))
+	for id, ceiling := range g.limiters {
+		state := s.schedule.Limiter(id)
+		state.Ceiling = max(state.Ceiling, ceiling)
+		value := encodeLimiter(state)
 		g.write(func(t *tables) error { return t.limiters.Put([]byte(id), value) })
 	}
 	if len(g.events) > 0 {
