@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -23,6 +24,11 @@ import (
 // autoReloadInterval is how often the configuration file is looked at with --config.enable-auto-reload.
 const autoReloadInterval = 30 * time.Second
 
+// headroom counts as heap and is never touched, so that it takes no memory. The garbage collector runs when the heap has
+// doubled: with the few megabytes that a relay keeps, after each hundred webhooks, at a fifth of all CPU. With these it runs
+// when at least as many more are garbage. A higher GOGC would do the same to a small heap, and multiply a large backlog.
+const headroom = 16 << 20
+
 // addServe adds relay serve, which is meant when no command is named: it runs until ctx ends.
 func addServe(root *kingpin.Application, commands map[string]command) {
 	cmd := root.Command("serve", "Take webhooks and deliver them. This is the default.").Default()
@@ -37,6 +43,8 @@ func addServe(root *kingpin.Application, commands map[string]command) {
 	promslogflag.AddFlags(root, &logging)
 
 	commands[cmd.FullCommand()] = func(ctx context.Context, _, stderr io.Writer) int {
+		untouched := make([]byte, headroom)
+		defer runtime.KeepAlive(untouched)
 		c, err := config.Load(*file)
 		if err != nil {
 			complain(stderr, err)
