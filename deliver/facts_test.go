@@ -35,7 +35,7 @@ func TestNothingIsLost(t *testing.T) {
 func nothingIsLost(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	store := outboxtest.NewMemory(time.Now)
-	vendor := &faulty{random: random, told: map[string]bool{}}
+	vendor := &faulty{random: rand.New(rand.NewPCG(random.Uint64(), 0)), told: map[string]bool{}}
 	setups := []relay.Setup{faultySetup("merge", vendor, relay.BacklogMerge), faultySetup("each", vendor, relay.BacklogEach)}
 	d, stop := run(t, deliver.Options{Store: store, Setups: setups})
 	accepted := map[string]bool{}
