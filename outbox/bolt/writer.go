@@ -17,7 +17,7 @@ const maxGroup = 1024
 
 // pace is the least time from one commit to the next. A commit costs nearly the same whatever is in it (two syncs and the
 // last pages of each table), so under load those who come within the pace share one. A store at rest commits at once.
-const pace = 2 * time.Millisecond
+const pace = time.Millisecond
 
 // A change is one call that writes. It is decided against memory and the changes of its group before it, then written with
 // the group, and only then does memory follow: there is nothing to roll back but what stage itself has set.
