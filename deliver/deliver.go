@@ -20,7 +20,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,10 +131,10 @@ func (d *Deliverer) Replace(setups []relay.Setup) {
 func (d *Deliverer) Run(ctx context.Context) {
 	sendCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var sends sync.WaitGroup
+	sends := newCrew()
 	d.claimLoop(ctx, func(t *targets, b outbox.Batch) {
 		d.sending.Add(1)
-		sends.Go(func() {
+		sends.do(func() {
 			defer d.Wake() // a slot is free, and the lane may hold more
 			defer d.sending.Add(-1)
 			d.deliver(sendCtx, t, b)
@@ -143,7 +142,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 	})
 	stop := time.AfterFunc(d.grace, cancel)
 	defer stop.Stop()
-	sends.Wait()
+	sends.end()
 }
 
 // claimLoop hands each claimed batch to start until ctx ends. It waits without polling: for a wake, or for the time at
