@@ -218,12 +218,16 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 	return o
 }
 
-// newest is when the newest notification of the batch was accepted.
+// newest is when the newest notification of the batch was accepted, or brought back from the dead letters: that gives it
+// its whole time again.
 func (a *attempt) newest() time.Time {
 	var t time.Time
 	for _, lane := range a.batch.Lanes {
-		if at := lane.Items[len(lane.Items)-1].At; at.After(t) {
-			t = at
+		newest := lane.Items[len(lane.Items)-1]
+		for _, at := range []time.Time{newest.At, newest.Requeued} {
+			if at.After(t) {
+				t = at
+			}
 		}
 	}
 	return t

@@ -18,7 +18,7 @@ type Auth struct {
 	// Webhook guards /webhook and /webhook/{receiver}; Receivers replaces it for a receiver's own path.
 	Webhook   secret.Value
 	Receivers map[string]secret.Value
-	// API guards /-/reload and /debug.
+	// API guards /api/v1, /-/reload and /debug.
 	API secret.Value
 }
 

@@ -62,6 +62,8 @@ type Options struct {
 	Ready func() error
 	// Reload reads the configuration again; nil means that /-/reload does not exist. Its error is shown to the caller.
 	Reload func(ctx context.Context) error
+	// Operations are behind /api/v1; nil means that it does not exist.
+	Operations Operations
 	// Metrics are kept over reloads; Gatherer is what /metrics shows, nil nothing.
 	Metrics  *Metrics
 	Gatherer prometheus.Gatherer
@@ -105,6 +107,9 @@ func New(o Options) http.Handler {
 	if o.Reload != nil {
 		operator.POST("/-/reload", in.reload)
 		operator.PUT("/-/reload", in.reload)
+	}
+	if o.Operations != nil {
+		in.addAPI(operator)
 	}
 	operator.GET("/debug/pprof/*name", profile)
 	return engine
