@@ -207,8 +207,11 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 	}
 	o.Rest = a.lane.Rest // a delivery half told goes on where it stopped
 	if o.Reason == relay.Refused {
-		o.Rest, err = d.render(ctx, a, err)
-		if err != nil {
+		plain, err := d.render(ctx, a, err)
+		switch {
+		case err == nil:
+			o.Rest = plain
+		case ctx.Err() == nil:
 			return outbox.Outcome{Result: outbox.Dead, Reason: relay.Refused, Detail: detail(errors.Join(a.err, err))}
 		}
 	}

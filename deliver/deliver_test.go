@@ -519,6 +519,29 @@ func TestEndingLetsSendsFinish(t *testing.T) {
 	}
 }
 
+func TestWhatIsRefusedAtTheEndIsStillTriedInPlainText(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memory)
+		f := &fake{send: func(ctx context.Context, _ relay.Message) (relay.Receipt, error) {
+			<-ctx.Done()
+			return relay.Receipt{}, relay.AsRefused(errors.New("message too long"))
+		}}
+		s := setup("a", f)
+		s.MaxInFlight, s.Timeout = 0, time.Minute
+		for n := range 20 {
+			store.add(s.ID, "robot-a", fmt.Sprint(n), body(t, alert("f", relay.StatusFiring, time.Now())))
+		}
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{s}, Grace: 5 * time.Second})
+		synctest.Wait()
+		stop()
+		require.Len(t, store.outcomes(), 20)
+		for _, o := range store.outcomes() {
+			require.Equal(t, outbox.Retry, o.Result, "the next process renders it")
+		}
+	})
+}
+
 func TestAStoreThatFailsAtTheEndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
