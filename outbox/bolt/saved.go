@@ -12,8 +12,9 @@ import (
 	"github.com/alertrelay/relay"
 )
 
-// seenEvery is how exactly it is known when an alert was last seen: a firing that goes on is touched no more often.
-const seenEvery = 24 * time.Hour
+// seenEvery is how exactly it is known when an alert was last seen: a firing that goes on is touched no more often. It is
+// well below the retention, so that what goes on is never swept.
+func (s *Store) seenEvery() time.Duration { return min(24*time.Hour, s.options.Retention/4) }
 
 // saved reads what was saved with the alerts, and sees to it that it is kept while they go on.
 func (s *Store) saved(ctx context.Context, keys []relay.AlertKey) (map[relay.AlertKey]relay.Saved, error) {
@@ -35,7 +36,7 @@ func (s *Store) saved(ctx context.Context, keys []relay.AlertKey) (map[relay.Ale
 				return fmt.Errorf("saved of %s: %w", k.Fingerprint, err)
 			}
 			found[k] = saved
-			if now.Sub(seen) > seenEvery {
+			if now.Sub(seen) > s.seenEvery() {
 				stale = append(stale, k)
 			}
 		}

@@ -99,20 +99,25 @@ func TestWhatIsReplacedDoesNotPileUp(t *testing.T) {
 
 func TestWhatGoesOnStaysSaved(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newStore(t)
-		require.NoError(t, s.Close())
-		s.options = bolt.Options{Now: time.Now, SweepEvery: time.Hour}
-		s.start()
-		k := relay.AlertKey{Fingerprint: "a", StartsAt: time.Now().UTC()}
-		w := s.webhook(1, "g")
-		w.Saved = map[relay.AlertKey]relay.Saved{k: {Room: "1"}}
-		s.accept(w)
-		for range 10 {
-			time.Sleep(5 * 24 * time.Hour)
-			known, err := s.Recall(t.Context(), outbox.Query{Alerts: []relay.AlertKey{k}})
-			require.NoError(t, err)
-			require.Equal(t, w.Saved, known.Saved)
-		}
-	})
+	for _, retention := range []time.Duration{7 * 24 * time.Hour, 12 * time.Hour} {
+		t.Run(retention.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(t)
+				require.NoError(t, s.Close())
+				s.options = bolt.Options{Now: time.Now, SweepEvery: time.Hour, Retention: retention}
+				s.start()
+				k := relay.AlertKey{Fingerprint: "a", StartsAt: time.Now().UTC()}
+				w := s.webhook(1, "g")
+				w.Saved = map[relay.AlertKey]relay.Saved{k: {Room: "1"}}
+				s.accept(w)
+				for range 10 {
+					time.Sleep(retention * 5 / 7)
+					known, err := s.Recall(t.Context(), outbox.Query{Alerts: []relay.AlertKey{k}})
+					require.NoError(t, err)
+					require.Equal(t, w.Saved, known.Saved)
+				}
+			})
+		})
+	}
 }
