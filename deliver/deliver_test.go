@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -530,7 +531,7 @@ func TestWhatIsRefusedAtTheEndIsStillTriedInPlainText(t *testing.T) {
 		s := setup("a", f)
 		s.MaxInFlight, s.Timeout = 0, time.Minute
 		for n := range 20 {
-			store.add(s.ID, "robot-a", fmt.Sprint(n), body(t, alert("f", relay.StatusFiring, time.Now())))
+			store.add(s.ID, "robot-a", strconv.Itoa(n), body(t, alert("f", relay.StatusFiring, time.Now())))
 		}
 		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{s}, Grace: 5 * time.Second})
 		synctest.Wait()
