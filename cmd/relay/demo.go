@@ -179,6 +179,8 @@ func demoLine(e outbox.Event) string {
 		return line + fmt.Sprintf("%-8s  told within a newer one", integrationType(e))
 	case outbox.EventRetrying, outbox.EventFailed:
 		return line + fmt.Sprintf("%-8s  %s: %s", integrationType(e), e.Reason, e.Detail)
+	case outbox.EventRequeued, outbox.EventDropped: // by a person, from the dead letters
+		return line + integrationType(e)
 	}
 	return line + e.Detail
 }
