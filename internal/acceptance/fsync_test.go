@@ -64,9 +64,7 @@ func TestTheAnswerLeavesAfterTheSync(t *testing.T) {
 // startSilent starts a relay that writes nothing but what it accepts: its only vendor never answers.
 func startSilent(t *testing.T) *relayProcess {
 	t.Helper()
-	vendors, err := sandbox.Start(sandbox.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, vendors.Close()) })
+	vendors := startVendors(t)
 	vendors.DingTalk.Break("", sandbox.FaultHang(make(chan struct{})))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.yaml")

@@ -55,10 +55,7 @@ receivers:
 // startRelay starts the relay with one receiver of four integrations, all played by a sandbox.
 func startRelay(t *testing.T, window time.Duration) *relayProcess {
 	t.Helper()
-	vendors, err := sandbox.Start(sandbox.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, vendors.Close()) })
-
+	vendors := startVendors(t)
 	var config strings.Builder
 	require.NoError(t, template.Must(template.New("").Parse(configText)).Execute(&config, map[string]any{
 		"Window":   window,
