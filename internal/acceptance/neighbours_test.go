@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestTroubleStaysAtHome(t *testing.T) {
 			require.Contains(t, m.Account+m.Group, "well", inbox)
 		}
 	}
-	waiting := fmt.Sprint(many * len(inboxes()) * len(troubles()))
+	waiting := strconv.Itoa(many * len(inboxes()) * len(troubles()))
 	parts.WaitFor(t, "what was told to be settled", func() error {
 		if pending := metric(t, relay.url, "relay_pending_notifications"); pending != waiting {
 			return fmt.Errorf("%s pending instead of %s", pending, waiting)
