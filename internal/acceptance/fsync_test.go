@@ -18,15 +18,15 @@ import (
 	"github.com/alertrelay/relay/internal/sandbox"
 )
 
-// TestTheAnswerLeavesAfterTheSync watches the system calls of the relay: between reading a webhook and answering it 200,
-// what was written to the store is on the disk.
+// TestTheAnswerLeavesAfterTheSync watches the system calls of the relay: before a webhook is answered 200, the
+// transaction that stores it is on the disk.
 func TestTheAnswerLeavesAfterTheSync(t *testing.T) {
 	t.Parallel()
 	strace := parts.Binary(t, "strace")
 	relay := startSilent(t)
 	trace := filepath.Join(t.TempDir(), "trace")
-	tracer := parts.Start(t, strace, "-f", "-y", "-s", "40", "-o", trace,
-		"-e", "trace=read,write,pwrite64,fsync,fdatasync", "-p", strconv.Itoa(relay.PID()))
+	tracer := parts.Start(t, strace, "-f", "-y", "-s", "65536", "-o", trace,
+		"-e", "trace=write,pwrite64,fsync,fdatasync", "-p", strconv.Itoa(relay.PID()))
 	parts.WaitFor(t, "strace to attach", func() error {
 		switch log := tracer.Log(); {
 		case strings.Contains(log, "Operation not permitted"):
@@ -37,7 +37,7 @@ func TestTheAnswerLeavesAfterTheSync(t *testing.T) {
 		return nil
 	})
 	for i := range webhooks {
-		body := notification(fmt.Sprint("Synced", i), alert(i, "on the disk"))
+		body := notification(syncMark(i), alert(i, "on the disk"))
 		require.Equal(t, http.StatusOK, relay.post(t, body))
 	}
 	tracer.Signal(syscall.SIGINT) // it lets go of the relay
@@ -61,7 +61,7 @@ func TestTheAnswerLeavesAfterTheSync(t *testing.T) {
 	require.Len(t, early, webhooks, "were there no syncs, it would be seen")
 }
 
-// startSilent starts a relay that writes nothing but what it accepts: its only vendor never answers.
+// startSilent starts a relay that has little to write but what it accepts: its only vendor never answers.
 func startSilent(t *testing.T) *relayProcess {
 	t.Helper()
 	vendors := startVendors(t)
@@ -85,43 +85,62 @@ receivers:
 // webhooks is how many are posted, one after the other.
 const webhooks = 20
 
+// syncMark is a name that the store's file shows.
+func syncMark(i int) string { return fmt.Sprintf("Synced%03dMark", i) }
+
 // The system calls of a trace, each with the thread before it. A call that others come in between of is in two pieces.
 var (
-	received = regexp.MustCompile(`"POST /webhook HTTP`)
 	answered = regexp.MustCompile(`write\(.*"HTTP/1.1 200 OK`)
-	writes   = regexp.MustCompile(`^(\d+) +pwrite64\(\d+<[^>]*relay\.db>`)
-	synced   = regexp.MustCompile(`^(\d+) +f(?:data)?sync\(\d+<[^>]*relay\.db>\) += 0`)
+	writes   = regexp.MustCompile(`^\d+ +pwrite64\(\d+<[^>]*relay\.db>`)
+	synced   = regexp.MustCompile(`^\d+ +f(?:data)?sync\(\d+<[^>]*relay\.db>\) += 0`)
 	syncing  = regexp.MustCompile(`^(\d+) +f(?:data)?sync\(\d+<[^>]*relay\.db> *<unfinished`)
 	resumed  = regexp.MustCompile(`^(\d+) +<\.\.\. f(?:data)?sync resumed>.*= 0`)
 	syncs    = regexp.MustCompile(`(?m)^.*sync.*\n`)
 )
 
-// answersBeforeSync counts the answers of a trace, and tells of those that left before all that was written for them was
-// synced.
+// The steps of a transaction, as the store's file format has it: its pages are written and synced, then the page that
+// makes them count is.
+const (
+	pagesWritten = iota + 1
+	pagesSynced
+	metaWritten
+	metaSynced
+)
+
+// answersBeforeSync counts the answers of a trace, and tells of those that left before the transaction that holds their
+// mark was on the disk.
 func answersBeforeSync(calls string) (answers int, early []string) {
-	written, clean := false, false
-	within := map[string]bool{} // threads in a sync that began after the last write
+	step := 0                  // of the transaction of the next answer
+	within := map[string]int{} // the step at which a sync began, by thread
 	for line := range strings.Lines(calls) {
 		switch {
-		case received.MatchString(line):
-			written, clean = false, false
 		case writes.MatchString(line):
-			written, clean = true, false
-			clear(within)
-		case synced.MatchString(line):
-			clean = written
-		case syncing.MatchString(line):
-			within[syncing.FindStringSubmatch(line)[1]] = written
-		case resumed.MatchString(line):
-			thread := resumed.FindStringSubmatch(line)[1]
-			clean = clean || within[thread]
-			delete(within, thread)
-		case answered.MatchString(line):
-			answers++
-			if !clean {
-				early = append(early, fmt.Sprintf("answer %d", answers))
+			if step == 0 && strings.Contains(line, syncMark(answers)) {
+				step = pagesWritten
+			} else if step == pagesSynced {
+				step = metaWritten
 			}
+		case synced.MatchString(line):
+			step = afterSync(step, step)
+		case syncing.MatchString(line):
+			within[syncing.FindStringSubmatch(line)[1]] = step
+		case resumed.MatchString(line):
+			step = afterSync(step, within[resumed.FindStringSubmatch(line)[1]])
+		case answered.MatchString(line):
+			if step != metaSynced {
+				early = append(early, syncMark(answers))
+			}
+			answers++
+			step = 0
 		}
 	}
 	return answers, early
+}
+
+// afterSync is the step after a sync that began at another: it says nothing of what was written later.
+func afterSync(step, began int) int {
+	if step == began && (step == pagesWritten || step == metaWritten) {
+		return step + 1
+	}
+	return step
 }

@@ -15,6 +15,7 @@ type Report struct {
 	First struct {
 		Group       int
 		Destination string
+		At          time.Time
 	}
 	Broken int
 
@@ -89,9 +90,9 @@ func (c *checker) problem(format string, args ...any) {
 }
 
 // point notes where the first problem is.
-func (c *checker) point(group int, destination string) {
-	if c.report.First.Destination == "" {
-		c.report.First.Group, c.report.First.Destination = group, destination
+func (c *checker) point(group int, destination string, at time.Time) {
+	if first := &c.report.First; first.Destination == "" {
+		first.Group, first.Destination, first.At = group, destination, at
 	}
 }
 
@@ -249,7 +250,7 @@ func (c *checker) inOrder(t *Telling, marks []Mark, before *told) {
 		}
 	}
 	if until.Before(before.newest) {
-		c.point(by.Group, t.Destination)
+		c.point(by.Group, t.Destination, t.At)
 		c.problem("%s was told %s at %s, after %s", t.Destination, by, clock(t.At), before.by)
 	}
 	if from.After(before.newest) {
@@ -263,8 +264,12 @@ type killed struct {
 	limiter string
 }
 
+// settling is how long it may take to make the end of a send durable, on a machine that has much to do.
+const settling = 3 * time.Second
+
 // explained checks that a telling that says nothing new has a reason: the answer to the one before was lost, the program
-// was killed before it could note that answer, or the post was accepted twice. A kill explains as many as were under way.
+// was killed before it could note that answer, or the post was accepted twice. A kill explains as many as it
+// can have made the program forget.
 func (c *checker) explained(t *Telling, marks []Mark, before *told, slots map[killed]map[*Telling]bool) {
 	var earlier *Telling
 	for _, m := range marks {
@@ -281,7 +286,7 @@ func (c *checker) explained(t *Telling, marks []Mark, before *told, slots map[ki
 		return
 	}
 	for i, kill := range c.log.Kills {
-		if earlier.At.After(kill.Back) || t.At.Before(kill.At) {
+		if earlier.At.After(kill.Back) || earlier.At.Before(kill.At.Add(-settling)) || t.At.Before(kill.At) {
 			continue
 		}
 		at := killed{i, t.Limiter}
@@ -289,7 +294,7 @@ func (c *checker) explained(t *Telling, marks []Mark, before *told, slots map[ki
 			slots[at] = map[*Telling]bool{}
 		}
 		slots[at][earlier] = true
-		if len(slots[at]) <= c.log.InFlight {
+		if len(slots[at]) <= c.log.Unsettled {
 			return
 		}
 	}
@@ -297,7 +302,7 @@ func (c *checker) explained(t *Telling, marks []Mark, before *told, slots map[ki
 	if before.again[post]++; before.again[post] < c.posts[post].accepts {
 		return
 	}
-	c.point(post.Group, t.Destination)
+	c.point(post.Group, t.Destination, t.At)
 	c.problem("%s was told %s at %s and again at %s without a reason", t.Destination, post, clock(earlier.At), clock(t.At))
 }
 
@@ -396,10 +401,10 @@ func (c *checker) shown(a *Attempt, destination string, since time.Time) {
 		switch {
 		case ok && !at.Before(since), c.counted(destination, since):
 		case ok:
-			c.point(a.Group, destination)
+			c.point(a.Group, destination, a.Sent)
 			c.problem("%s was not told again that %s: %s, accepted at %s", destination, f, a.Post, clock(a.Sent))
 		default:
-			c.point(a.Group, destination)
+			c.point(a.Group, destination, a.Sent)
 			c.problem("%s was never told that %s: %s, answered at %s", destination, f, a.Post, clock(a.Answered))
 		}
 	}

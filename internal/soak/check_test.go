@@ -23,7 +23,7 @@ func newScript() *script {
 	return &script{soak.Log{
 		Destinations: func(int) []string { return []string{robot, hook} },
 		Limits:       map[string]soak.Limit{robot: {Calls: 3, Per: time.Second}},
-		InFlight:     2,
+		Unsettled:    2,
 		Window:       5 * time.Second,
 	}}
 }
@@ -134,6 +134,12 @@ func TestCheck(t *testing.T) {
 			func(s *script) {
 				s.Kills = []soak.Kill{{At: at(500), Back: at(600)}}
 				s.tell(2020, hook, 3, resolved(1), resolved(2))
+			}, "without a reason",
+		},
+		"a repetition of what was settled long before a kill": {
+			func(s *script) {
+				s.Kills = []soak.Kill{{At: at(9000), Back: at(9100)}}
+				s.tell(9200, hook, 3, resolved(1), resolved(2))
 			}, "without a reason",
 		},
 		"more calls than the limit in a window": {
@@ -250,7 +256,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestAKillExplainsWhatWasUnderWay: not more repetitions than sends that one limiter may have in flight.
+// TestAKillExplainsWhatWasUnderWay: not more repetitions than sends that it can have made the program forget.
 func TestAKillExplainsWhatWasUnderWay(t *testing.T) {
 	t.Parallel()
 	s := newScript()

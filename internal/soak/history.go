@@ -4,16 +4,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// History is what a log says about one group at one destination, a line for each attempt and each telling, in the order
-// of time: to find out what came before a problem.
-func (l *Log) History(group int, destination string) string {
-	type line struct{ at, text string }
+// History is what a log says about one group at one destination around a time, a line for each attempt and each telling:
+// to find out what came before a problem.
+func (l *Log) History(group int, destination string, around time.Time) string {
+	type line struct {
+		at   time.Time
+		text string
+	}
 	var lines []line
 	for _, a := range l.Attempts {
 		if a.Group == group {
-			lines = append(lines, line{clock(a.Sent), fmt.Sprintf("to %s posted state %d node %d: %s %s %s reminder=%t",
+			lines = append(lines, line{a.Sent, fmt.Sprintf("to %s posted state %d node %d: %s %s %s reminder=%t",
 				clock(a.Answered), a.State, a.Node, list(a.Facts), verdicts()[a.Verdict], a.ID, a.Reminder)})
 		}
 	}
@@ -24,16 +28,18 @@ func (l *Log) History(group int, destination string) string {
 			for _, m := range marks {
 				fmt.Fprintf(&text, " s%dn%d:%s", m.State, m.Node, list([]Fact{m.Fact}))
 			}
-			lines = append(lines, line{clock(t.At), text.String()})
+			lines = append(lines, line{t.At, text.String()})
 		}
 	}
 	for _, k := range l.Kills {
-		lines = append(lines, line{clock(k.At), "killed, back at " + clock(k.Back)})
+		lines = append(lines, line{k.At, "killed, back at " + clock(k.Back)})
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return strings.Compare(a.at, b.at) })
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	var b strings.Builder
 	for _, each := range lines {
-		fmt.Fprintf(&b, "%s %s\n", each.at, each.text)
+		if each.at.Sub(around).Abs() < 20*time.Second {
+			fmt.Fprintf(&b, "%s %s\n", clock(each.at), each.text)
+		}
 	}
 	return b.String()
 }

@@ -17,8 +17,9 @@ type Log struct {
 	Destinations func(group int) []string
 	// Limits are the most calls of each limiter in any window; one that is missing has none.
 	Limits map[string]Limit
-	// InFlight bounds the sends that one limiter may have under way.
-	InFlight int
+	// Unsettled bounds the sends of one limiter that a kill may make the program forget: those under way, and those whose
+	// end was not yet durable.
+	Unsettled int
 	// Window is that of the dedupe.
 	Window time.Duration
 }
@@ -72,7 +73,8 @@ type Telling struct {
 	AnswerLost bool
 }
 
-// A Call is one request to a vendor, whatever became of it.
+// A Call is one request to a vendor, whatever became of it, but for those that were given up while the vendor said
+// nothing: when they count as made is anybody's guess.
 type Call struct {
 	At      time.Time
 	Limiter string

@@ -89,12 +89,12 @@ func TestNothingIsLost(t *testing.T) {
 
 	log := &soak.Log{
 		Attempts: pair.log(), Tellings: v.all(t), Calls: v.calls, Kills: r.kills,
-		Destinations: v.destinations, Limits: v.limits(), InFlight: inFlight, Window: window,
+		Destinations: v.destinations, Limits: v.limits(), Unsettled: robotCalls, Window: window,
 	}
 	report := soak.Check(log)
 	t.Logf("seed=%d %s", p.seed, report)
-	if report.First.Destination != "" {
-		t.Logf("history of the first problem:\n%s", log.History(report.First.Group, report.First.Destination))
+	if first := report.First; first.Destination != "" {
+		t.Logf("around the first problem:\n%s", log.History(first.Group, first.Destination, first.At))
 	}
 	require.Zero(t, report.Broken, strings.Join(report.Problems, "\n"))
 	require.GreaterOrEqual(t, report.Accepted, p.accepted)

@@ -155,6 +155,9 @@ func (v *vendors) read() {
 func (v *vendors) call(r sandbox.Request) {
 	account := r.Inbox + "/" + r.Account
 	v.asked[account]++
+	if r.Verdict.Text == "the caller has gone" {
+		return
+	}
 	if r.Inbox == sandbox.InboxEmail && r.Fault != "" {
 		v.mailFaulted++
 	}
