@@ -34,7 +34,7 @@ type Options struct {
 	DeadRetention time.Duration
 	// MaxPending is how many entries may be pending before Accept answers ErrFull; default 100,000.
 	MaxPending int
-	// CacheBytes bounds the bodies kept in memory, so that what is told at once is not read back; default 32 MB.
+	// CacheBytes bounds the bodies kept in memory, so that what is told at once is not read back; default 16 MB.
 	CacheBytes int
 	// SweepEvery is how often what is past its time is looked for; default 1 minute.
 	SweepEvery time.Duration
@@ -48,7 +48,7 @@ func (o Options) withDefaults() Options {
 	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
 	o.DeadRetention = cmp.Or(o.DeadRetention, 30*24*time.Hour)
 	o.MaxPending = cmp.Or(o.MaxPending, 100_000)
-	o.CacheBytes = cmp.Or(o.CacheBytes, 32<<20)
+	o.CacheBytes = cmp.Or(o.CacheBytes, 16<<20)
 	o.SweepEvery = cmp.Or(o.SweepEvery, time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -207,7 +207,7 @@ type recent struct {
 }
 
 func (c *recent) add(r *record) {
-	c.bytes += len(r.raw)
+	c.bytes += cap(r.raw)
 	r.older = c.newest
 	if c.newest != nil {
 		c.newest.newer = r
@@ -224,7 +224,7 @@ func (c *recent) remove(r *record) {
 	if r.raw == nil {
 		return
 	}
-	c.bytes -= len(r.raw)
+	c.bytes -= cap(r.raw)
 	if r.older != nil {
 		r.older.newer = r.newer
 	} else {
