@@ -77,10 +77,20 @@ func (l load) run(ctx context.Context) (posted, error) {
 	return out, ctx.Err()
 }
 
-// A bodyTemplate is a webhook body cut at the places that differ between notifications.
-type bodyTemplate [][]byte
+// A bodyTemplate is a webhook body cut at the places that differ between notifications: texts, and the marks after them.
+type bodyTemplate []bodyPart
 
-const groupMark, timeMark = "GROUPxxxxxxxxxx", "1234567890123456789"
+type bodyPart struct {
+	text []byte
+	mark string // what stands in the place of the mark comes after the text; empty at the end
+}
+
+// The marks, as long as what stands in their places.
+const (
+	groupMark = "GGGGGGGGGG"               // the number of the group, in hexadecimal digits
+	timeMark  = "1234567890123456789"      // the time of posting, in nanoseconds
+	startMark = "SSSSSSSSSSSSSSSSSSSSSSSS" // the same as a date: the alerts of a group have begun just now, all together
+)
 
 func newBody(alerts int) bodyTemplate {
 	list := make([]map[string]any, alerts)
@@ -89,52 +99,51 @@ func newBody(alerts int) bodyTemplate {
 			"status": "firing",
 			"labels": map[string]string{
 				"alertname": "HighErrorRate", "severity": "critical", "service": "im-gateway", "room_id": "10086",
-				"instance": fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250), "group": groupMark,
+				"instance": fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250), "group": "GROUP" + groupMark,
 			},
 			"annotations": map[string]string{
 				"summary":     "error rate above 5% " + markOpen + timeMark + markClose,
 				"description": "5.2% of the requests of the last five minutes were answered with an error",
 				"trace_id":    "4bf92f3577b34da6a3ce929d0e0e4736",
 			},
-			"startsAt": "2026-11-20T06:56:25.57Z", "endsAt": "0001-01-01T00:00:00Z",
+			"startsAt": startMark, "endsAt": "0001-01-01T00:00:00Z",
 			"generatorURL": "http://prometheus.example.com/graph?g0.expr=up",
-			"fingerprint":  fmt.Sprintf("%06x", i) + groupMark[5:],
+			"fingerprint":  fmt.Sprintf("%06x", i) + groupMark,
 		}
 	}
 	common := map[string]string{"alertname": "HighErrorRate", "severity": "critical"}
 	b, _ := json.Marshal(map[string]any{
-		"receiver": "relay", "status": "firing", "alerts": list, "groupLabels": map[string]string{"group": groupMark},
+		"receiver": "relay", "status": "firing", "alerts": list, "groupLabels": map[string]string{"group": "GROUP" + groupMark},
 		"commonLabels": common, "commonAnnotations": map[string]string{}, "externalURL": "http://alertmanager.example.com",
-		"version": "4", "groupKey": `{}:{group="` + groupMark + `"}`, "truncatedAlerts": 0,
+		"version": "4", "groupKey": `{}:{group="GROUP` + groupMark + `"}`, "truncatedAlerts": 0,
 	})
 	var out bodyTemplate
-	for len(b) > 0 {
-		g, t := bytes.Index(b, []byte(groupMark[5:])), bytes.Index(b, []byte(timeMark))
-		switch {
-		case g < 0 && t < 0:
-			out, b = append(out, b), nil
-		case t < 0 || g >= 0 && g < t:
-			out, b = append(out, b[:g], nil), b[g+10:]
-		default:
-			out, b = append(out, b[:t], []byte(timeMark)), b[t+19:]
+	for mark := " "; mark != ""; {
+		at := len(b)
+		mark = ""
+		for _, m := range []string{groupMark, timeMark, startMark} {
+			if i := bytes.Index(b, []byte(m)); i >= 0 && i < at {
+				at, mark = i, m
+			}
 		}
+		out = append(out, bodyPart{b[:at], mark})
+		b = b[at+len(mark):]
 	}
 	return out
 }
 
 // fill makes the body of group i, posted at the time given.
 func (b bodyTemplate) fill(i int, at time.Time) []byte {
-	group := fmt.Appendf(nil, "%010x", i)
-	stamp := strconv.AppendInt(nil, at.UnixNano(), 10)
 	var out []byte
 	for _, part := range b {
-		switch {
-		case part == nil:
-			out = append(out, group...)
-		case bytes.Equal(part, []byte(timeMark)):
-			out = append(out, stamp...)
-		default:
-			out = append(out, part...)
+		out = append(out, part.text...)
+		switch part.mark {
+		case groupMark:
+			out = fmt.Appendf(out, "%010x", i)
+		case timeMark:
+			out = strconv.AppendInt(out, at.UnixNano(), 10)
+		case startMark:
+			out = at.UTC().AppendFormat(out, "2006-01-02T15:04:05.000Z")
 		}
 	}
 	return out
