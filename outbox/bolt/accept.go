@@ -32,8 +32,12 @@ func (s *Store) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, 
 	for i, e := range w.Entries {
 		keys[i] = e.Lane.Key()
 	}
-	a := acceptance{store: s, webhook: &w, keys: keys}
-	err := s.submit(&change{ctx: ctx, stage: a.stage, apply: a.apply})
+	saved, err := savedRecords(w.Saved, s.options.Now())
+	if err != nil {
+		return outbox.Accepted{}, unavailable("accept", err)
+	}
+	a := acceptance{store: s, webhook: &w, keys: keys, saved: saved}
+	err = s.submit(&change{ctx: ctx, stage: a.stage, apply: a.apply})
 	if err != nil {
 		return outbox.Accepted{}, err
 	}
@@ -45,6 +49,7 @@ type acceptance struct {
 	store   *Store
 	webhook *outbox.Webhook
 	keys    []outbox.LaneKey // of the entries' lanes
+	saved   []savedRecord
 
 	answer outbox.Accepted
 	kept   []int // entries that are stored
@@ -81,8 +86,8 @@ func (a *acceptance) stage(g *group) error {
 	if len(a.kept) > 0 {
 		a.writeRecord(g)
 	}
-	if len(w.Saved) > 0 {
-		g.write(func(t *tables) error { return putSaved(t.saved, w.Saved, g.now) })
+	if len(a.saved) > 0 {
+		g.write(func(t *tables) error { return putSaved(t.saved, a.saved) })
 	}
 	event := a.event(outbox.EventAccepted, w.ID)
 	event.Entries = len(a.kept)

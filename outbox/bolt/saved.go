@@ -1,10 +1,12 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -54,18 +56,30 @@ func (s *Store) saved(ctx context.Context, keys []relay.AlertKey) (map[relay.Ale
 	}})
 }
 
-// putSaved saves what has not been saved before.
-func putSaved(b *bbolt.Bucket, saved map[relay.AlertKey]relay.Saved, now time.Time) error {
+// A savedRecord is what is to be saved with one firing of an alert.
+type savedRecord struct{ key, value []byte }
+
+// savedRecords encodes what is to be saved, in the order of its keys, so that putting walks over each page once.
+func savedRecords(saved map[relay.AlertKey]relay.Saved, now time.Time) ([]savedRecord, error) {
+	records := make([]savedRecord, 0, len(saved))
 	for k, v := range saved {
-		at := savedKey(k)
-		if b.Get(at) != nil {
-			continue
-		}
 		value, err := encodeSaved(now, v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := b.Put(at, value); err != nil {
+		records = append(records, savedRecord{savedKey(k), value})
+	}
+	slices.SortFunc(records, func(a, b savedRecord) int { return bytes.Compare(a.key, b.key) })
+	return records, nil
+}
+
+// putSaved saves what has not been saved before.
+func putSaved(b *bbolt.Bucket, records []savedRecord) error {
+	for _, r := range records {
+		if b.Get(r.key) != nil {
+			continue
+		}
+		if err := b.Put(r.key, r.value); err != nil {
 			return err
 		}
 	}
