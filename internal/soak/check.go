@@ -22,6 +22,7 @@ type Report struct {
 	Accepted, Duplicates, Refused, Unanswered int // attempts
 	Kills                                     int
 	Tellings                                  int
+	Dead                                      int // dead letters
 	Merged                                    int // accepted posts that were told within a newer one
 	Digests                                   int // tellings of several groups
 	Repeats                                   int // tellings of a group that said nothing new
@@ -40,8 +41,8 @@ type Window struct {
 // String is the report in one line.
 func (r Report) String() string {
 	return fmt.Sprintf("accepted=%d duplicates=%d refused=%d unanswered=%d kills=%d messages=%d merged=%d digests=%d "+
-		"counted=%d repeats=%d worst_window=%d/%d per %s broken=%d", r.Accepted, r.Duplicates, r.Refused, r.Unanswered,
-		r.Kills, r.Tellings, r.Merged, r.Digests, r.Counted, r.Repeats, r.Worst.Calls, r.Worst.Limit.Calls,
+		"dead=%d counted=%d repeats=%d worst_window=%d/%d per %s broken=%d", r.Accepted, r.Duplicates, r.Refused, r.Unanswered,
+		r.Kills, r.Tellings, r.Merged, r.Digests, r.Dead, r.Counted, r.Repeats, r.Worst.Calls, r.Worst.Limit.Calls,
 		r.Worst.Limit.Per, r.Broken)
 }
 
@@ -51,10 +52,11 @@ const maxProblems = 50
 // Check compares what was posted with what was told.
 func Check(l *Log) Report {
 	c := &checker{log: l, posts: map[Post]*posted{}, groups: map[int][]*Attempt{}, lanes: map[lane]*told{}}
-	c.report.Kills, c.report.Tellings = len(l.Kills), len(l.Tellings)
+	c.report.Kills, c.report.Tellings, c.report.Dead = len(l.Kills), len(l.Tellings), len(l.Dead)
 	c.readAttempts()
 	c.checkAnswers()
 	c.readTellings()
+	c.readDead()
 	c.checkShown()
 	c.checkWindows()
 	return c.report
@@ -144,6 +146,25 @@ func (c *checker) posted(a *Attempt) {
 	}
 }
 
+// readDead takes what is in a dead letter for shown when it was accepted: a person can see it there.
+func (c *checker) readDead() {
+	for _, d := range c.log.Dead {
+		if len(d.Marks) == 0 {
+			c.problem("the dead letter %s of %s says nothing", d.ID, d.Destination)
+		}
+		for _, m := range d.Marks {
+			p := c.posts[m.Post]
+			if p == nil || p.accepts == 0 || !p.facts[m.Fact] {
+				c.problem("the dead letter %s of %s says that %s: %s, which was never accepted", d.ID, d.Destination, m.Fact, m.Post)
+				continue
+			}
+			if lane := c.lane(d.Destination, m.Group); p.until.After(lane.shown[m.Fact]) {
+				lane.shown[m.Fact] = p.until
+			}
+		}
+	}
+}
+
 // A lane is what order is promised in.
 type lane struct {
 	destination string
@@ -193,12 +214,7 @@ func (c *checker) telling(t *Telling, group int, marks []Mark, slots map[killed]
 	if !slices.Contains(c.log.Destinations(group), t.Destination) {
 		c.problem("%s was told about group %d, which is not for it", t.Destination, group)
 	}
-	key := lane{t.Destination, group}
-	before := c.lanes[key]
-	if before == nil {
-		before = &told{last: map[Mark]*Telling{}, shown: map[Fact]time.Time{}, again: map[Post]int{}}
-		c.lanes[key] = before
-	}
+	before := c.lane(t.Destination, group)
 	if !c.genuine(t, marks) {
 		return
 	}
@@ -211,6 +227,14 @@ func (c *checker) telling(t *Telling, group int, marks []Mark, slots map[killed]
 		posts[m.Post] = true
 	}
 	c.report.Merged += len(posts) - 1
+}
+
+func (c *checker) lane(destination string, group int) *told {
+	key := lane{destination, group}
+	if c.lanes[key] == nil {
+		c.lanes[key] = &told{last: map[Mark]*Telling{}, shown: map[Fact]time.Time{}, again: map[Post]int{}}
+	}
+	return c.lanes[key]
 }
 
 // genuine checks that what is told was accepted.
@@ -385,10 +409,7 @@ func latest(a *Attempt) time.Time {
 const settled = 10 * time.Second
 
 func (c *checker) shown(a *Attempt, destination string, since time.Time) {
-	var shown map[Fact]time.Time
-	if t := c.lanes[lane{destination, a.Group}]; t != nil {
-		shown = t.shown
-	}
+	shown := c.lane(destination, a.Group).shown
 	for _, f := range a.Facts {
 		at, ok := shown[f]
 		if !f.Resolved { // who learns of the end learns of the beginning

@@ -45,10 +45,7 @@ func (s *script) post(ms, state int, verdict soak.Verdict, facts ...soak.Fact) *
 
 // tell adds a message about a state, with its call.
 func (s *script) tell(ms int, destination string, state int, facts ...soak.Fact) *soak.Telling {
-	t := soak.Telling{At: at(ms), Destination: destination, Limiter: destination}
-	for _, f := range facts {
-		t.Marks = append(t.Marks, soak.Mark{Post: soak.Post{Group: f.Group, State: state, Node: 1}, Fact: f})
-	}
+	t := soak.Telling{At: at(ms), Destination: destination, Limiter: destination, Marks: marks(state, facts...)}
 	s.Tellings = append(s.Tellings, t)
 	s.Calls = append(s.Calls, soak.Call{At: t.At, Limiter: destination})
 	return &s.Tellings[len(s.Tellings)-1]
@@ -66,6 +63,20 @@ func history() *script {
 		s.tell(2015, destination, 3, resolved(1), resolved(2))
 	}
 	return s
+}
+
+func marks(state int, facts ...soak.Fact) []soak.Mark {
+	var list []soak.Mark
+	for _, f := range facts {
+		list = append(list, soak.Mark{Post: soak.Post{Group: f.Group, State: state, Node: 1}, Fact: f})
+	}
+	return list
+}
+
+// die takes back what hook was told of a state, and puts it into the dead letters of a destination.
+func (s *script) die(destination string, state int, facts ...soak.Fact) {
+	s.forget(hook, state)
+	s.Dead = append(s.Dead, soak.Dead{ID: "dead", Destination: destination, Marks: marks(state, facts...)})
 }
 
 func (s *script) forget(destination string, state int) {
@@ -101,6 +112,22 @@ func TestCheck(t *testing.T) {
 				s.post(3000, 4, soak.Unknown, firing(3))
 				s.post(3100, 4, soak.Duplicate, firing(3))
 			}, "was never told that alert 3",
+		},
+		"a fact in the dead letters of another destination": {
+			func(s *script) { s.die(robot, 3, resolved(1), resolved(2)) }, "hook was never told that alert 1 of group 1, resolved",
+		},
+		"a dead letter of what was never accepted": {
+			func(s *script) {
+				s.post(3000, 9, soak.Refused, firing(3))
+				s.Dead = []soak.Dead{{ID: "x", Destination: hook, Marks: marks(9, firing(3))}}
+			}, "which was never accepted",
+		},
+		"a reminder that is not told, of what is in a dead letter": {
+			func(s *script) {
+				s.die(hook, 3, resolved(1), resolved(2))
+				s.die(robot, 3, resolved(1), resolved(2))
+				s.post(3000, 4, soak.Accepted, resolved(1), resolved(2)).Reminder = true
+			}, "was not told again",
 		},
 		"a swap": {
 			func(s *script) { s.Tellings[0].Marks, s.Tellings[1].Marks = s.Tellings[1].Marks, s.Tellings[0].Marks },
@@ -180,6 +207,9 @@ func TestCheck(t *testing.T) {
 		// What is right.
 		"a copy answered as such": {
 			change: func(s *script) { s.post(3000, 3, soak.Duplicate, resolved(1), resolved(2)) },
+		},
+		"a fact in the dead letters": {
+			change: func(s *script) { s.die(hook, 3, resolved(1), resolved(2)) },
 		},
 		"states merged": {
 			change: func(s *script) {

@@ -8,6 +8,8 @@ type Log struct {
 	Attempts []Attempt
 	// Tellings are what readers saw, in the order in which they saw it.
 	Tellings []Telling
+	// Dead are the dead letters at the end.
+	Dead []Dead
 	// Calls are the requests to the vendors, in the order in which they came.
 	Calls []Call
 	// Kills are the times without the program, in order.
@@ -71,6 +73,13 @@ type Telling struct {
 	Counted int
 	// AnswerLost says that a fault kept the vendor's answer from the sender.
 	AnswerLost bool
+}
+
+// A Dead letter is what one notification was to tell a destination.
+type Dead struct {
+	ID          string
+	Destination string
+	Marks       []Mark
 }
 
 // A Call is one request to a vendor, whatever became of it, but for those that were given up while the vendor said

@@ -108,6 +108,16 @@ func (v *vendors) destinations(group int) []string {
 	}
 }
 
+// destination is that of an integration, which has the team and the type in its name.
+func (v *vendors) destination(integration string) string {
+	team, rest, _ := strings.Cut(integration, "/")
+	inbox, _, _ := strings.Cut(rest, "/")
+	return map[string]string{
+		sandbox.InboxDingTalk: "dingtalk/" + team, sandbox.InboxWeCom: "wecom/" + team,
+		sandbox.InboxSlack: "slack/T/" + team, sandbox.InboxEmail: "email/" + team + "@example.org",
+	}[inbox]
+}
+
 // limits are what the relay was told to keep.
 func (v *vendors) limits() map[string]soak.Limit {
 	limits := map[string]soak.Limit{sandbox.InboxEmail + "/relay@example.org": {Calls: mailCalls, Per: robotWindow}}
@@ -213,8 +223,7 @@ const (
 	oneFaulty = 10  // of so many requests one fails, and sometimes some in a row
 )
 
-// prepare settles what becomes of the next requests of an account. A refusal of one message comes at most once in each
-// round, so that the plain text that follows it is not refused as well.
+// prepare settles what becomes of the next requests of an account.
 func (v *vendors) prepare(account, key string, inject func(string, ...sandbox.Fault), next func(roll int) sandbox.Fault) {
 	if v.prepared[account]-v.asked[account] > ahead {
 		return
@@ -234,15 +243,15 @@ func (v *vendors) prepare(account, key string, inject func(string, ...sandbox.Fa
 			i++
 		}
 	}
-	faults[0] = next(refuseOnce)
 	v.prepared[account] += len(faults)
 	inject(key, faults...)
 }
 
-// The rolls of the dice: the vendors share most of what may happen.
+// The rolls of the dice: the vendors share most of what may happen. A message that is refused, and whose plain form is
+// refused as well, is a dead letter.
 const (
-	faultKinds = 11
-	refuseOnce = -1
+	faultKinds = 12
+	refused    = 11
 )
 
 func (v *vendors) commonFault(roll int) sandbox.Fault {
@@ -275,7 +284,7 @@ func (v *vendors) dingtalkFault(roll int) sandbox.Fault {
 	switch roll {
 	case 9, 10:
 		return sandbox.FaultDingTalkBusy()
-	case refuseOnce:
+	case refused:
 		return sandbox.FaultAnswer(200, "application/json", `{"errcode":40035,"errmsg":"缺少参数 json"}`)
 	}
 	return v.commonFault(roll)
@@ -285,7 +294,7 @@ func (v *vendors) wecomFault(roll int) sandbox.Fault {
 	switch roll {
 	case 9, 10:
 		return sandbox.FaultAnswer(200, "application/json", `{"errcode":-1,"errmsg":"system busy"}`)
-	case refuseOnce:
+	case refused:
 		return sandbox.FaultAnswer(200, "application/json", `{"errcode":40058,"errmsg":"invalid Request Parameter"}`)
 	}
 	return v.commonFault(roll)
@@ -297,7 +306,7 @@ func (v *vendors) slackFault(roll int) sandbox.Fault {
 		return sandbox.FaultAnswer(429, "application/json", `{"retry_after":1,"ok":false,"error":"rate_limited"}`)
 	case 10:
 		return sandbox.FaultAnswer(200, "text/html", "internal_error")
-	case refuseOnce:
+	case refused:
 		return sandbox.FaultAnswer(400, "text/html", "invalid_payload")
 	}
 	return v.commonFault(roll)
@@ -305,7 +314,7 @@ func (v *vendors) slackFault(roll int) sandbox.Fault {
 
 func (v *vendors) mailFault() sandbox.MailFault {
 	busy := sandbox.MailReply{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "Try again later"}
-	switch v.random.IntN(6) {
+	switch v.random.IntN(7) {
 	case 0:
 		return sandbox.MailFault{Greeting: &sandbox.MailReply{Code: 421, Text: "4.3.2 Service not available"}}
 	case 1:
@@ -316,6 +325,8 @@ func (v *vendors) mailFault() sandbox.MailFault {
 		return sandbox.MailFault{DropInData: true}
 	case 4:
 		return sandbox.MailFault{StoreThenDrop: true}
+	case 5:
+		return sandbox.MailFault{Data: &sandbox.MailReply{Code: 554, Enhanced: [3]int{5, 6, 0}, Text: "Message refused"}}
 	default:
 		return sandbox.MailFault{StoreThenHang: v.never}
 	}
