@@ -63,8 +63,14 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 	if err != nil {
 		return d.failed(ctx, a, err)
 	}
+	if a.digest() && len(parts) > 1 {
+		return outbox.Outcome{Result: outbox.Release, Apart: true} // a digest that is no single message saves no slot
+	}
 	a.message = parts[0]
-	a.message.Limiter, a.message.Previous = a.batch.Limiter, a.lane.Ref
+	a.message.Limiter = a.batch.Limiter
+	if !a.digest() {
+		a.message.Previous = a.lane.Ref
+	}
 	err = d.send(ctx, a)
 	hold := d.outage(ctx, a, err)
 	if err != nil {
@@ -72,10 +78,14 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 		o.Hold = max(o.Hold, hold)
 		return o
 	}
+	ref := a.receipt.Ref
+	if a.digest() {
+		ref = "" // none of the groups goes on where all were told
+	}
 	return outbox.Outcome{
 		Result:   outbox.Sent,
 		Rest:     parts[1:],
-		Ref:      a.receipt.Ref,
+		Ref:      ref,
 		Detail:   receiptDetail(a.receipt),
 		Duration: a.took,
 		Part:     a.message.Part,
@@ -197,7 +207,7 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		err:     err,
 		attempt: a.lane.Attempt,
 		age:     d.now().Sub(a.newest()),
-		plain:   a.message.Fallback != "",
+		plain:   a.message.Fallback != "" && !a.digest(),
 		random:  d.random(),
 	}.outcome(d.maxAge)
 	o.Duration, o.Part, o.Parts, o.Fallback = a.took, a.message.Part, a.message.Parts, a.message.Fallback
@@ -205,8 +215,11 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		o.Text = a.message.Text
 		return o
 	}
-	o.Rest = a.lane.Rest // a delivery half told goes on where it stopped
-	if o.Reason == relay.Refused {
+	o.Rest = a.lane.Rest // a delivery half told goes on where it stopped; a digest has none
+	if a.digest() {
+		// What one group makes impossible, or too old, shall take no other with it.
+		o.Apart = o.Reason == relay.Refused || a.message.ID == "" || d.now().Sub(a.oldest()) > d.maxAge
+	} else if o.Reason == relay.Refused {
 		plain, err := d.render(ctx, a, err)
 		switch {
 		case err == nil:
@@ -235,6 +248,20 @@ func (a *attempt) newest() time.Time {
 	}
 	return t
 }
+
+// oldest is when the longest waiting of the newest notifications of each group was accepted.
+func (a *attempt) oldest() time.Time {
+	var t time.Time
+	for _, lane := range a.batch.Lanes {
+		if at := lane.Items[len(lane.Items)-1].At; t.IsZero() || at.Before(t) {
+			t = at
+		}
+	}
+	return t
+}
+
+// digest tells whether several groups share the message.
+func (a *attempt) digest() bool { return len(a.batch.Lanes) > 1 }
 
 // entries are the ids of all entries in the batch.
 func (a *attempt) entries() []string {

@@ -68,6 +68,7 @@ func nothingIsLost(t *testing.T, random *rand.Rand) {
 		require.NoError(t, json.Unmarshal(dead.Item.Notification, &n))
 		vendor.shown(dead.Lane.Integration, n.Alerts)
 	}
+	require.Greater(t, vendor.most, 1, "groups shared messages")
 	for fact := range accepted {
 		require.True(t, vendor.told[fact], "%s was lost", fact)
 	}
@@ -111,6 +112,13 @@ type faulty struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	told   map[string]bool
+	most   int // tellings in one delivery
+}
+
+func (f *faulty) count(tellings int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.most = max(f.most, tellings)
 }
 
 func (f *faulty) shown(to relay.IntegrationID, alerts []relay.Alert) {
@@ -139,11 +147,12 @@ func (*faultyIntegration) Destination(*relay.Notification) (relay.Destination, e
 // Render makes one part of each alert, or one of all: a part's body is the alerts that it shows.
 func (f *faultyIntegration) Render(d relay.Delivery) ([]relay.Message, error) {
 	var all []relay.Alert
+	f.count(len(d.Tellings))
 	for _, telling := range d.Tellings {
 		all = append(all, telling.Notification.Alerts...)
 	}
 	parts := [][]relay.Alert{all}
-	if len(d.Tellings) == 1 && len(all) > 1 && f.roll(2) == 0 {
+	if len(all) > 1 && f.roll(2) == 0 {
 		parts = [][]relay.Alert{all[:1], all[1:]}
 	}
 	var messages []relay.Message

@@ -16,6 +16,7 @@ type metrics struct {
 	failed          *prometheus.CounterVec
 	dead            *prometheus.CounterVec
 	merged          *prometheus.CounterVec
+	digested        *prometheus.CounterVec
 	fallbacks       *prometheus.CounterVec
 	panics          *prometheus.CounterVec
 	requests        *prometheus.CounterVec
@@ -27,10 +28,10 @@ type metrics struct {
 
 // targetMetrics are the metrics of one integration.
 type targetMetrics struct {
-	notifications, merged, fallbacks, panics, requests, requestsFailed prometheus.Counter
-	failed, dead                                                       *prometheus.CounterVec
-	requestDuration, latency                                           prometheus.Observer
-	misconfigured                                                      prometheus.Gauge
+	notifications, merged, digested, fallbacks, panics, requests, requestsFailed prometheus.Counter
+	failed, dead                                                                 *prometheus.CounterVec
+	requestDuration, latency                                                     prometheus.Observer
+	misconfigured                                                                prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, store outbox.Store) *metrics {
@@ -55,6 +56,8 @@ func newMetrics(r prometheus.Registerer, store outbox.Store) *metrics {
 			"Notifications that ended in the dead letters, by reason.", "reason"),
 		merged: counter("relay_notifications_merged_total",
 			"Notifications that were told within the message of a newer one."),
+		digested: counter("relay_notifications_digested_total",
+			"Notifications that shared a message with those of other alert groups."),
 		fallbacks: counter("relay_notification_fallbacks_total",
 			"Messages in which the built-in plain text stood in for the template."),
 		panics: counter("relay_integration_panics_total",
@@ -74,7 +77,7 @@ func newMetrics(r prometheus.Registerer, store outbox.Store) *metrics {
 		}, labels),
 	}
 	if r != nil {
-		r.MustRegister(m.notifications, m.failed, m.dead, m.merged, m.fallbacks, m.panics, m.requests,
+		r.MustRegister(m.notifications, m.failed, m.dead, m.merged, m.digested, m.fallbacks, m.panics, m.requests,
 			m.requestsFailed, m.requestDuration, m.latency, m.misconfigured, newStatsCollector(store))
 	}
 	return m
@@ -86,6 +89,7 @@ func (m *metrics) of(s relay.Setup) *targetMetrics {
 	t := &targetMetrics{
 		notifications:   m.notifications.With(l),
 		merged:          m.merged.With(l),
+		digested:        m.digested.With(l),
 		fallbacks:       m.fallbacks.With(l),
 		panics:          m.panics.With(l),
 		requests:        m.requests.With(l),

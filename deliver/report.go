@@ -26,6 +26,9 @@ func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, se
 		if len(o.Rest) == 0 {
 			m.latency.Observe(d.now().Sub(a.lane.Items[0].At).Seconds())
 			m.merged.Add(float64(len(o.Items) - len(a.batch.Lanes)))
+			if a.digest() {
+				m.digested.Add(float64(len(a.batch.Lanes)))
+			}
 		}
 		d.mended(a)
 		d.logger.LogAttrs(ctx, slog.LevelInfo, "Notification sent", d.facts(a, o)...)

@@ -53,12 +53,18 @@ func sharedTerms(setups []relay.Setup) map[relay.LimiterID]outbox.Terms {
 	return shared
 }
 
+// digestLanes is how many groups one message tells when a vendor's limit leaves no room for one message each.
+const digestLanes = 20
+
 func termsOf(s relay.Setup, shared map[relay.LimiterID]outbox.Terms) outbox.Terms {
 	terms := outbox.Terms{Limit: s.Limit, MaxInFlight: s.MaxInFlight}
 	for _, id := range s.Limiters {
 		terms = stricter(terms, shared[id])
 	}
 	terms.Backlog, terms.Limiters = s.Backlog, s.Limiters
+	if s.Backlog == relay.BacklogMerge && terms.Limit.Messages > 0 {
+		terms.Digest = digestLanes
+	}
 	return terms
 }
 

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ const (
 	leastStamps = 32
 	leastWindow = time.Minute
 )
+
+// leastReserved is the smallest limit of which slots are kept in reserve.
+const leastReserved = 5
 
 // A LimiterState is what a limiter must remember over a restart.
 type LimiterState struct {
@@ -130,11 +134,7 @@ func (l *limiter[E]) free(now time.Time, limit relay.Limit, maxInFlight int) (at
 	if limit.Messages == 0 {
 		return now, l.inFlight
 	}
-	first := len(l.stamps) // the oldest in the window
-	for first > 0 && l.stamps[first-1].Add(limit.Per).After(now) {
-		first--
-	}
-	used = len(l.stamps) - first + l.inFlight
+	first, used := l.used(now, limit.Per)
 	if used < limit.Messages {
 		return now, used
 	}
@@ -151,6 +151,32 @@ func (l *limiter[E]) stop(until time.Time) {
 		l.hold = until
 	}
 	l.probing = true
+}
+
+// used is how many slots are in use, and which stamp is the oldest in the window.
+func (l *limiter[E]) used(now time.Time, per time.Duration) (first, used int) {
+	first = len(l.stamps)
+	for first > 0 && l.stamps[first-1].Add(per).After(now) {
+		first--
+	}
+	return first, len(l.stamps) - first + l.inFlight
+}
+
+// room is how many slots are free for what is told lane by lane, without the reserve of three in twenty that keeps some for
+// what comes next. Without a limit there is room for all.
+func (l *limiter[E]) room(now time.Time, limit relay.Limit) int {
+	if limit.Messages == 0 {
+		return math.MaxInt32
+	}
+	if l.hold.After(now) {
+		return 0
+	}
+	reserve := 0
+	if limit.Messages >= leastReserved {
+		reserve = 3 * limit.Messages / 20
+	}
+	_, used := l.used(now, limit.Per)
+	return max(0, limit.Messages-used-reserve)
 }
 
 // stamp counts a send that ended at t.

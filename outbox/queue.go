@@ -38,8 +38,10 @@ type waiting[E any] struct {
 	crashes int
 	bound   int  // entries from the head that are half told: nothing merges into them
 	alone   bool // the head is told alone: it was refused together with others
+	ref     bool // a delivery left a handle behind: the next one follows it
 	due     time.Time
-	index   int // in the delayed heap
+	turn    uint64 // orders those that are due at once
+	index   int    // in the delayed heap
 }
 
 // A queued entry knows the queue that it belongs to once it is the head of its lane.
@@ -76,6 +78,33 @@ func (l *waiting[E]) settled(o Outcome, n int) {
 	if o.Apart {
 		l.bound, l.alone = 0, true
 	}
+	l.ref = l.ref || o.Ref != ""
+}
+
+// digestible tells whether the lane may share a message with others.
+func (l *waiting[E]) digestible() bool {
+	return l.lane.Destination != "" && l.bound == 0 && !l.alone && !l.ref && l.crashes == 0 && !l.items[0].late
+}
+
+// digest takes from the ready lanes up to so many that can share a message with the first. It looks at the first few
+// hundred only, so that it costs the same whatever is pending.
+func (q *queue[E]) digest(most int) []*waiting[E] {
+	first := q.ready.Front().Value.(*waiting[E])
+	lanes := []*waiting[E]{first}
+	next := q.ready.Front().Next()
+	q.ready.Remove(q.ready.Front())
+	if !first.digestible() {
+		return lanes
+	}
+	for seen := 0; next != nil && len(lanes) < most && seen < 10*most; seen++ {
+		at, l := next, next.Value.(*waiting[E])
+		next = next.Next()
+		if l.digestible() && l.lane.Destination == first.lane.Destination && l.lane.Room == first.lane.Room {
+			lanes = append(lanes, l)
+			q.ready.Remove(at)
+		}
+	}
+	return lanes
 }
 
 // promote moves the lanes whose delay is over to the ready ones.
@@ -88,8 +117,14 @@ func (q *queue[E]) promote(now time.Time) {
 // delayed is a heap of lanes by the time they are due.
 type delayed[E any] []*waiting[E]
 
-func (d delayed[E]) Len() int           { return len(d) }
-func (d delayed[E]) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
+func (d delayed[E]) Len() int { return len(d) }
+
+func (d delayed[E]) Less(i, j int) bool {
+	if c := d[i].due.Compare(d[j].due); c != 0 {
+		return c < 0
+	}
+	return d[i].turn < d[j].turn
+}
 
 func (d delayed[E]) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]

@@ -121,6 +121,13 @@ func (s *Schedule[E]) Defer(key LaneKey, attempt int, due time.Time) {
 	s.delay(l, due)
 }
 
+// Follow says that a delivery of the lane left a handle behind, which the next one follows.
+func (s *Schedule[E]) Follow(key LaneKey) {
+	if l, ok := s.lanes[key]; ok {
+		l.ref = true
+	}
+}
+
 // Bind restores how many entries from its head a lane has half told: their rendered parts are told before anything else.
 func (s *Schedule[E]) Bind(key LaneKey, entries int) {
 	if l, ok := s.lanes[key]; ok {
@@ -344,15 +351,44 @@ func (s *Schedule[E]) take(now time.Time, q *queue[E], c ClaimRequest) *Held[E] 
 		s.schedule(q, at)
 		return nil
 	}
-	l := q.ready.Remove(q.ready.Front()).(*waiting[E])
+	h := s.lease(now, q, c)
+	h.Limiter, h.limiter = limiter.id, limiter
 	limiter.inFlight++
 	limiter.exposed++
-	h := &Held[E]{Lease: Lease{Until: now.Add(c.Lease)}, Limiter: limiter.id, limiter: limiter}
-	h.Lanes = h.one[:]
-	h.Lanes[0].hold(l, l.together(c.Integrations[q.integration]))
 	heap.Push(&s.ends, h)
 	s.schedule(q, now)
 	return h
+}
+
+// lease takes the next lane of a queue, or several as a digest when more are ready than there is room for.
+func (s *Schedule[E]) lease(now time.Time, q *queue[E], c ClaimRequest) *Held[E] {
+	h := &Held[E]{Lease: Lease{Until: now.Add(c.Lease)}}
+	terms := c.Integrations[q.integration]
+	if !s.crowded(now, q, c) {
+		l := q.ready.Remove(q.ready.Front()).(*waiting[E])
+		h.Lanes = h.one[:]
+		h.Lanes[0].hold(l, l.together(terms))
+		return h
+	}
+	lanes := q.digest(terms.Digest)
+	h.Lanes = make([]HeldLane[E], len(lanes))
+	for i, l := range lanes {
+		h.Lanes[i].hold(l, l.together(terms))
+	}
+	return h
+}
+
+// crowded tells whether a queue has more lanes ready than its limiters have room for.
+func (s *Schedule[E]) crowded(now time.Time, q *queue[E], c ClaimRequest) bool {
+	if terms := c.Integrations[q.integration]; terms.Digest < 2 || terms.Backlog != relay.BacklogMerge {
+		return false
+	}
+	room := 0
+	for _, l := range q.limiters {
+		limit, _ := l.terms(c.Integrations)
+		room += l.room(now, limit)
+	}
+	return q.ready.Len() > max(1, room)
 }
 
 // pick returns the limiter of the queue with most room, or when there may be some.
@@ -481,7 +517,8 @@ func (s *Schedule[E]) front(now time.Time, h *Held[E]) {
 
 func (s *Schedule[E]) delay(l *waiting[E], due time.Time) {
 	q := l.items[0].queue
-	l.due = due
+	s.turn++
+	l.due, l.turn = due, s.turn
 	heap.Push(&q.delayed, l)
 	s.wake(q, due)
 }

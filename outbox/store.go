@@ -139,6 +139,9 @@ type Terms struct {
 	MaxInFlight int // sends under way per limiter; 0 means no bound
 	// Backlog merge hands out all entries that wait in a lane, at most MergeMost; else they are told one at a time.
 	Backlog relay.Backlog
+	// Digest is how many lanes one message may tell when more are ready than there are slots free, less a reserve of three in
+	// twenty; 0 is never. Lanes share a message only with backlog merge, of one destination and room, without a ref.
+	Digest int
 	// Limiters are the credentials that the integration has now. Entries accepted with others, before a reload, go out with
 	// these: with those of them that they name, else with all. Empty leaves them as they were accepted.
 	Limiters []relay.LimiterID
@@ -164,7 +167,7 @@ func (t Terms) Bound(limiters []relay.LimiterID) []relay.LimiterID {
 // Equal tells whether two terms say the same.
 func (t Terms) Equal(other Terms) bool {
 	return t.Limit == other.Limit && t.MaxInFlight == other.MaxInFlight && t.Backlog == other.Backlog &&
-		slices.Equal(t.Limiters, other.Limiters)
+		t.Digest == other.Digest && slices.Equal(t.Limiters, other.Limiters)
 }
 
 // A Batch is the work for one send slot of one limiter.

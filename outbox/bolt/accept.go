@@ -169,7 +169,7 @@ func (a *acceptance) apply(g *group) {
 		lane := s.lanes[a.keys[n]]
 		lane.state, lane.at = e.State, nanos(g.now)
 		s.lanes[a.keys[n]] = lane
-		s.schedule.Add(g.now, a.keys[n], e.Lane, e.Limiters, &entry{record: a.record, number: n, position: position})
+		s.enqueue(g.now, a.keys[n], e.Lane, e.Limiters, &entry{record: a.record, number: n, position: position})
 	}
 }
 

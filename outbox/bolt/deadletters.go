@@ -227,8 +227,7 @@ func (o *operation) applyRequeue(g *group) {
 		}
 		d := o.letters[i]
 		s.add(r)
-		s.schedule.Add(g.now, d.lane.Key(), d.lane, d.limiters, &entry{record: r, number: d.number})
-		s.schedule.Late(d.lane.Key())
+		s.enqueue(g.now, d.lane.Key(), d.lane, d.limiters, &entry{record: r, number: d.number})
 	}
 }
 

@@ -116,6 +116,7 @@ func decodeLane(k, v []byte) (outbox.LaneKey, told, error) {
 	key := outbox.LaneKey(d.raw(16))
 	lane := told{state: dedupe.State(d.raw(16)), at: int64(d.int()), seq: binary.BigEndian.Uint64(k)}
 	lane.newest = int64(d.int())
+	lane.ref = d.text() != ""
 	return key, lane, d.err()
 }
 
@@ -188,10 +189,7 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) boo
 	lane.state, lane.at = se.state, nanos(now)
 	s.lanes[key] = lane
 	share(&se)
-	first := s.schedule.Add(now, key, se.lane, se.limiters, e)
-	if e.record.requeued != 0 {
-		s.schedule.Late(key)
-	}
+	first := s.enqueue(now, key, se.lane, se.limiters, e)
 	if first && e.progress {
 		if tooFar(p.due, now) {
 			p.due = now

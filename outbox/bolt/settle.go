@@ -243,6 +243,7 @@ func (l *laneSettlement) apply() {
 			s.replaced++
 		}
 		lane.seq, lane.at, lane.newest = l.told.seq, l.told.at, l.told.newest
+		lane.ref = lane.ref || o.Ref != ""
 		s.lanes[h.Key] = lane
 	}
 	switch {

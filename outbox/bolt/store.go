@@ -109,6 +109,7 @@ type told struct {
 	// newest is when the newest entry was received that was sent in it, nanoseconds; 0 when none was.
 	newest int64
 	seq    uint64 // of its record with what was told; 0 when nothing was
+	ref    bool   // whether the record has a handle of the vendor's
 }
 
 // Open opens or creates the file at path and the store in it. Close closes both.
@@ -189,6 +190,20 @@ func (s *Store) add(r *record) {
 	if r.raw != nil {
 		s.recent.add(r)
 	}
+}
+
+// enqueue puts an entry at the end of its lane, and tells whether it is the head.
+func (s *Store) enqueue(
+	now time.Time, key outbox.LaneKey, lane outbox.Lane, limiters []relay.LimiterID, e *entry,
+) bool {
+	first := s.schedule.Add(now, key, lane, limiters, e)
+	if e.record.requeued != 0 {
+		s.schedule.Late(key)
+	}
+	if s.lanes[key].ref {
+		s.schedule.Follow(key)
+	}
+	return first
 }
 
 // remove ends a webhook.

@@ -182,7 +182,5 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 // acceptMany accepts so many webhooks, each of a group of its own.
 func (f *fixture) acceptMany(n int) {
 	f.t.Helper()
-	for i := range n {
-		f.accept(f.webhook(fmt.Sprint("many", i)))
-	}
+	f.acceptNamed("many", n)
 }

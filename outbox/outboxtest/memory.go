@@ -83,8 +83,8 @@ type item struct {
 
 type lease struct {
 	outbox.Lease
-	lane    *lane
-	items   int // from the head of the lane
+	lanes   []*lane
+	items   []int // of each lane, from its head
 	limiter relay.LimiterID
 }
 
@@ -187,7 +187,7 @@ func (m *Memory) Claim(
 		if l == nil {
 			break
 		}
-		batches = append(batches, m.take(l, limiter, rand.Text(), now.Add(c.Lease), c.Integrations[l.id.Integration]))
+		batches = append(batches, m.take(m.share(l, c, now), limiter, rand.Text(), now.Add(c.Lease), c))
 	}
 	return batches, m.wait(c, now), nil
 }
@@ -206,10 +206,17 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 		return outbox.ErrStale
 	}
 	le := m.leases[at]
-	l := le.lane
-	claimed := slices.Clone(l.items[:le.items])
-	if len(o.Items) > 0 && !slices.EqualFunc(o.Items, claimed, func(id string, it item) bool { return id == it.ID }) {
+	var claimed [][]item
+	for i, l := range le.lanes {
+		claimed = append(claimed, slices.Clone(l.items[:le.items[i]]))
+	}
+	if len(o.Items) > 0 && !slices.EqualFunc(o.Items, slices.Concat(claimed...), func(id string, it item) bool {
+		return id == it.ID
+	}) {
 		return outbox.ErrStale
+	}
+	if len(le.lanes) > 1 && len(o.Rest) > 0 {
+		return fmt.Errorf("%w: a digest has a rest", outbox.ErrUnavailable)
 	}
 	m.leases = slices.Delete(m.leases, at, at+1)
 	if until := now.Add(o.Hold); o.Hold > 0 && until.After(m.holds[le.limiter]) {
@@ -221,7 +228,9 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	if o.Result != outbox.Release {
 		m.slots[le.limiter] = append(m.slots[le.limiter], now)
 	}
-	m.settleLane(l, claimed, o, now)
+	for i, l := range le.lanes {
+		m.settleLane(l, claimed[i], o, now)
+	}
 	return nil
 }
 
@@ -402,8 +411,10 @@ func (m *Memory) expire(now time.Time) {
 		if now.Before(le.Until) {
 			return false
 		}
-		le.lane.lease = nil
-		le.lane.crashes++
+		for _, l := range le.lanes {
+			l.lease = nil
+			l.crashes++
+		}
 		m.slots[le.limiter] = append(m.slots[le.limiter], le.Until)
 		return true
 	})
@@ -523,23 +534,85 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// take leases a lane that is ready.
+// share returns the lanes that are told in one message with a lane that is ready.
+func (m *Memory) share(first *lane, c outbox.ClaimRequest, now time.Time) []*lane {
+	terms := c.Integrations[first.id.Integration]
+	peers, ready := []*lane{first}, 0
+	for _, l := range m.lanes {
+		if _, wait := m.ready(l, c, now); wait != 0 || l.id.Integration != first.id.Integration ||
+			!slices.Equal(l.items[0].entry.Limiters, first.items[0].entry.Limiters) {
+			continue
+		}
+		ready++
+		if l != first && l.shares() && l.id.Destination == first.id.Destination && l.id.Room == first.id.Room {
+			peers = append(peers, l)
+		}
+	}
+	room := 0
+	for _, limiter := range m.limiters(first, first.items[0]) {
+		room += m.room(limiter, c, now)
+	}
+	if terms.Digest < 2 || terms.Backlog != relay.BacklogMerge || !first.shares() || ready <= room {
+		return peers[:1]
+	}
+	return peers[:min(len(peers), terms.Digest)]
+}
+
+// shares tells whether the lane may share a message with others.
+func (l *lane) shares() bool {
+	return l.id.Destination != "" && l.ref == "" && l.bound == 0 && !l.alone && l.crashes == 0 &&
+		l.items[0].Requeued.IsZero()
+}
+
+// room is how many slots are free without the reserve.
+func (m *Memory) room(limiter relay.LimiterID, c outbox.ClaimRequest, now time.Time) int {
+	limit, _ := m.terms(limiter, c)
+	if limit.Messages == 0 {
+		return 1_000_000
+	}
+	if m.holds[limiter].After(now) {
+		return 0
+	}
+	room := limit.Messages
+	if limit.Messages >= 5 {
+		room -= 3 * limit.Messages / 20
+	}
+	for _, le := range m.leases {
+		if le.limiter == limiter {
+			room--
+		}
+	}
+	for _, slot := range m.slots[limiter] {
+		if slot.Add(limit.Per).After(now) {
+			room--
+		}
+	}
+	return max(0, room)
+}
+
+// take leases lanes that are ready.
 func (m *Memory) take(
-	l *lane, limiter relay.LimiterID, nonce string, until time.Time, terms outbox.Terms,
+	lanes []*lane, limiter relay.LimiterID, nonce string, until time.Time, c outbox.ClaimRequest,
 ) outbox.Batch {
-	together := l.together(terms)
-	l.lease = &lease{outbox.Lease{Nonce: nonce, Until: until}, l, together, limiter}
-	m.leases = append(m.leases, l.lease)
+	le := &lease{Lease: outbox.Lease{Nonce: nonce, Until: until}, lanes: lanes, limiter: limiter}
+	m.leases = append(m.leases, le)
 	m.turn++
 	m.served[limiter] = m.turn
-	batch := outbox.LaneBatch{
-		Lane: l.id, Destination: l.items[together-1].entry.Destination,
-		Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Told: maps.Clone(l.told), Rest: l.rest,
+	batch := outbox.Batch{Lease: le.Lease, Limiter: limiter}
+	for _, l := range lanes {
+		together := l.together(c.Integrations[l.id.Integration])
+		l.lease = le
+		le.items = append(le.items, together)
+		lane := outbox.LaneBatch{
+			Lane: l.id, Destination: l.items[together-1].entry.Destination,
+			Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Told: maps.Clone(l.told), Rest: l.rest,
+		}
+		for _, it := range l.items[:together] {
+			lane.Items = append(lane.Items, it.Item)
+		}
+		batch.Lanes = append(batch.Lanes, lane)
 	}
-	for _, it := range l.items[:together] {
-		batch.Items = append(batch.Items, it.Item)
-	}
-	return outbox.Batch{Lease: l.lease.Lease, Limiter: limiter, Lanes: []outbox.LaneBatch{batch}}
+	return batch
 }
 
 // together is how many items are told in one message.

@@ -50,7 +50,7 @@ type machine struct {
 func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 	return map[relay.IntegrationID]outbox.Terms{
 		"ops/dingtalk/a": {
-			Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2, Backlog: relay.BacklogMerge,
+			Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2, Backlog: relay.BacklogMerge, Digest: 3,
 		},
 		"ops/wecom/b": {Limit: relay.Limit{Messages: 2, Per: time.Minute}, Backlog: relay.BacklogMerge},
 		"ops/email/c": {MaxInFlight: 3},
@@ -59,7 +59,7 @@ func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 
 func (m *machine) accept(rt *rapid.T) {
 	m.count++
-	group := rapid.SampledFrom([]string{"g", "h", "i"}).Draw(rt, "group")
+	group := rapid.SampledFrom([]string{"g", "h", "i", "j", "k", "l"}).Draw(rt, "group")
 	w := outbox.Webhook{
 		ID: fmt.Sprintf("w%03d", m.count), ReceivedAt: m.Now(), GroupKey: group, Receiver: "ops",
 		Slot: slot(group), State: state(rapid.IntRange(1, 3).Draw(rt, "state")), Window: 2 * time.Minute,
@@ -69,12 +69,13 @@ func (m *machine) accept(rt *rapid.T) {
 		w.ID = fmt.Sprintf("w%03d", m.count-1)
 	}
 	for range rapid.IntRange(0, 3).Draw(rt, "entries") {
+		room := rapid.SampledFrom([]string{"", "", "", "7"}).Draw(rt, "room")
 		integration := rapid.SampledFrom([]relay.IntegrationID{
 			"ops/dingtalk/a", "ops/wecom/b", "ops/email/c", "gone/slack/d",
 		}).Draw(rt, "integration")
 		limiters := rapid.SampledFrom([][]relay.LimiterID{{"r1"}, {"r2"}, {"r1", "r2"}}).Draw(rt, "limiters")
 		w.Entries = append(w.Entries, outbox.Entry{
-			Lane:  outbox.Lane{Integration: integration, Destination: "d", GroupKey: group, Receiver: "ops"},
+			Lane:  outbox.Lane{Integration: integration, Destination: "d", GroupKey: group, Receiver: "ops", Room: room},
 			State: state(rapid.IntRange(1, 2).Draw(rt, "part")), Limiters: limiters,
 			Notification: fmt.Appendf(nil, `{"n":%d}`, m.count), Destination: relay.Destination{Key: "d"},
 			Told: map[string]time.Time{"a": m.Now()},
@@ -103,14 +104,7 @@ func (m *machine) claim(rt *rapid.T) {
 	require.LessOrEqual(rt, len(got), c.Max)
 	m.model.expire(m.Now())
 	for _, b := range got {
-		l := m.model.lane(b.Lanes[0].Lane)
-		_, ready := m.model.ready(l, c, m.Now())
-		require.Zero(rt, ready, "%v is not ready", l.id)
-		require.Contains(rt, m.model.limiters(l, l.items[0]), b.Limiter)
-		require.Zero(rt, m.model.free(b.Limiter, c, m.Now()), "%s has no free slot", b.Limiter)
-		require.Equal(rt, m.model.take(
-			l, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease), c.Integrations[l.id.Integration],
-		), b)
+		m.claimed(rt, c, b)
 	}
 	m.batches = append(m.batches, got...)
 	expected := m.model.wait(c, m.Now())
@@ -119,6 +113,28 @@ func (m *machine) claim(rt *rapid.T) {
 	}
 	require.Equal(rt, expected == 0, wait == 0, "wait %v, should be %v", wait, expected)
 	require.LessOrEqual(rt, wait, expected)
+}
+
+// claimed checks one batch, and that it tells as many lanes as it must.
+func (m *machine) claimed(rt *rapid.T, c outbox.ClaimRequest, b outbox.Batch) {
+	var lanes []*lane
+	for _, lb := range b.Lanes {
+		l := m.model.lane(lb.Lane)
+		_, ready := m.model.ready(l, c, m.Now())
+		require.Zero(rt, ready, "%v is not ready", l.id)
+		require.Contains(rt, m.model.limiters(l, l.items[0]), b.Limiter)
+		lanes = append(lanes, l)
+	}
+	require.Zero(rt, m.model.free(b.Limiter, c, m.Now()), "%s has no free slot", b.Limiter)
+	peers := m.model.share(lanes[0], c, m.Now())
+	require.Len(rt, lanes, len(peers))
+	for _, l := range lanes[1:] {
+		require.True(rt, l.shares(), "%v shares no message", l.id)
+		require.Equal(rt, lanes[0].id.Integration, l.id.Integration)
+		require.Equal(rt, lanes[0].id.Destination, l.id.Destination)
+		require.Equal(rt, lanes[0].id.Room, l.id.Room)
+	}
+	require.Equal(rt, m.model.take(lanes, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease), c), b)
 }
 
 func (m *machine) settle(rt *rapid.T) {
@@ -142,7 +158,7 @@ func (m *machine) settle(rt *rapid.T) {
 	default:
 		o.Items = ids(b)
 	}
-	if o.Result == outbox.Sent || o.Result == outbox.Retry {
+	if len(b.Lanes) == 1 && (o.Result == outbox.Sent || o.Result == outbox.Retry) {
 		for range rapid.IntRange(0, 3).Draw(rt, "rest") - 1 {
 			o.Rest = append(o.Rest, relay.Message{ID: "m", Body: []byte("body")})
 		}
