@@ -65,6 +65,8 @@ func newProgram(stdout, stderr io.Writer) (*kingpin.Application, map[string]comm
 	addDemo(root, commands)
 	addCheckConfig(root, commands)
 	addConfigShow(root, commands)
+	addDeliveries(root, commands)
+	addDeadLetters(root, commands)
 	return root, commands
 }
 

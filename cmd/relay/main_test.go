@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
@@ -27,10 +30,16 @@ func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Values[boxKey{}] = new(*sandbox.Sandbox)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"freeport": freePort,
 			"http":     request,
+			"retry":    retry,
+			"sandbox":  vendors,
 		},
 	})
 }
@@ -94,6 +103,56 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 		_, err = ts.Stdout().Write(answer)
 		ts.Check(err)
 		return
+	}
+}
+
+// retry runs a program until what it prints matches, for twenty seconds at most: retry REGEXP PROGRAM [ARG...].
+func retry(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: retry REGEXP PROGRAM [ARG...]")
+	}
+	wanted := regexp.MustCompile("(?m)" + args[0])
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if out := ts.ReadFile("stdout"); err == nil && wanted.MatchString(out) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("%s never printed %q, but at last:\n%s%s", args[1], args[0], out, ts.ReadFile("stderr"))
+		}
+	}
+}
+
+type boxKey struct{}
+
+// vendors plays the vendors: sandbox start VARIABLE sets it to the URL of a Slack hook, sandbox break makes Slack refuse
+// every message, sandbox repair ends that, and sandbox await N TEXT waits until it has N messages, the last with the text.
+func vendors(ts *testscript.TestScript, neg bool, args []string) {
+	box := ts.Value(boxKey{}).(**sandbox.Sandbox)
+	switch {
+	case !neg && len(args) == 2 && args[0] == "start":
+		var err error
+		*box, err = sandbox.Start(sandbox.Options{})
+		ts.Check(err)
+		ts.Defer(func() { ts.Check((*box).Close()) })
+		ts.Setenv(args[1], (*box).Slack.Add(sandbox.SlackHook{
+			Team: "T1", Bot: "B1", Channel: "ops", Token: "hook-token", Limit: sandbox.NoLimit(),
+		}))
+	case !neg && len(args) == 1 && args[0] == "break":
+		(*box).Slack.Break("", sandbox.FaultAnswer(http.StatusBadRequest, "text/plain", "invalid_payload"))
+	case !neg && len(args) == 1 && args[0] == "repair":
+		(*box).Slack.Repair("")
+	case !neg && len(args) == 3 && args[0] == "await":
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		messages, err := (*box).Await(ctx, sandbox.InboxSlack, n)
+		ts.Check(err)
+		if last := messages[len(messages)-1]; !strings.Contains(last.Title+last.Text, args[2]) {
+			ts.Fatalf("%q is not in:\n%s", args[2], last.Text)
+		}
+	default:
+		ts.Fatalf("usage: sandbox start VARIABLE | break | repair | await N TEXT")
 	}
 }
 
