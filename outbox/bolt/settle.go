@@ -217,13 +217,19 @@ func (l *laneSettlement) writeProgress(g *group, rest []byte) {
 	if o.Apart {
 		rest = nil
 	}
+	released := o.Result == outbox.Release && head.progress // it was not tried, so the last failure is that before
 	g.write(func(t *tables) error {
-		if keep {
-			var err error
-			if _, rest, err = splitProgress(t.progress.Get(progressKey(head))); err != nil {
+		if keep || released {
+			before, stored, err := splitProgress(t.progress.Get(progressKey(head)))
+			if err != nil {
 				return err
 			}
-			rest = bytes.Clone(rest) // a put may move what was read
+			if keep {
+				rest = bytes.Clone(stored) // a put may move what was read
+			}
+			if released {
+				p.reason, p.detail = before.reason, before.detail
+			}
 		}
 		return t.progress.Put(progressKey(head), p.encode(rest))
 	})
