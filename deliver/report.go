@@ -17,7 +17,7 @@ func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, se
 	m := a.target.metrics
 	switch o.Result {
 	case outbox.Release:
-		d.logger.LogAttrs(ctx, slog.LevelDebug, "Gave a delivery back unsent", d.facts(a, o)...)
+		d.tell(ctx, slog.LevelDebug, "Gave a delivery back unsent", a, o)
 	case outbox.Sent:
 		m.notifications.Inc()
 		if a.message.Fallback != "" {
@@ -31,26 +31,32 @@ func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, se
 			}
 		}
 		d.mended(a)
-		d.logger.LogAttrs(ctx, slog.LevelInfo, "Notification sent", d.facts(a, o)...)
+		d.tell(ctx, slog.LevelInfo, "Notification sent", a, o)
 		if len(a.receipt.Refused) > 0 {
-			d.logger.LogAttrs(ctx, slog.LevelWarn, "Some recipients were refused", d.facts(a, o)...)
+			d.tell(ctx, slog.LevelWarn, "Some recipients were refused", a, o)
 		}
 	case outbox.Retry:
 		m.notifications.Inc()
 		m.failed.WithLabelValues(string(o.Reason)).Inc()
-		d.logger.LogAttrs(ctx, d.failing(a, o), "Notification not sent, will try again", d.facts(a, o)...)
+		d.tell(ctx, d.failing(a, o), "Notification not sent, will try again", a, o)
 	case outbox.Dead:
 		m.notifications.Inc()
 		m.failed.WithLabelValues(string(relay.KindOf(a.err))).Inc()
 		m.dead.WithLabelValues(string(o.Reason)).Add(float64(len(o.Items)))
-		d.logger.LogAttrs(ctx, slog.LevelError, "Notification moved to the dead letters", d.facts(a, o)...)
+		d.tell(ctx, slog.LevelError, "Notification moved to the dead letters", a, o)
 	}
 	switch {
 	case errors.Is(settled, outbox.ErrStale):
-		d.logger.LogAttrs(ctx, slog.LevelWarn, "The lease had ended before it was settled, so this may be told again",
-			d.facts(a, o)...)
+		d.tell(ctx, slog.LevelWarn, "The lease had ended before it was settled, so this may be told again", a, o)
 	case settled != nil:
 		d.logger.ErrorContext(ctx, "Cannot settle, so this will be told again", "integration", a.target.ID, "err", settled)
+	}
+}
+
+// tell logs a line about an attempt. Below the level of the log its facts are not even put together.
+func (d *Deliverer) tell(ctx context.Context, level slog.Level, message string, a *attempt, o outbox.Outcome) {
+	if d.logger.Enabled(ctx, level) {
+		d.logger.LogAttrs(ctx, level, message, d.facts(a, o)...) //nolint:sloglint // one of the constants above
 	}
 }
 
