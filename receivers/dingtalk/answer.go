@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,9 @@ func (c *code) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// classify turns an answer into an error of its kind, nil when the message was taken. The error does not show token.
-func classify(resp *httpclient.Response, token string) error {
+// classify turns an answer into an error of its kind, nil when the message was taken. The error does not show the token of
+// the robot's URL.
+func classify(resp *httpclient.Response, robot *url.URL) error {
 	if resp.Status/100 != 2 {
 		// DingTalk answers 200 even to errors: any other status is from something in between.
 		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
@@ -62,7 +64,7 @@ func classify(resp *httpclient.Response, token string) error {
 	case a.Code == "0":
 		return nil
 	}
-	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(token))
+	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(robot.Query().Get("access_token")))
 	if a.stale() {
 		err = fmt.Errorf("%w: %w", errStale, err)
 	}

@@ -180,8 +180,8 @@ func (r *Robot) addresses() int {
 }
 
 func isRobotURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && isHTTP(u) && u.Query().Get("access_token") != ""
+	_, err := parse(text)
+	return err == nil
 }
 
 func (m Mention) validate(f *fault.List) {

@@ -143,7 +143,7 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("dingtalk: post message: %w", err)
 	}
-	if err := r.judge(classify(resp, u.Query().Get("access_token"))); err != nil {
+	if err := r.judge(classify(resp, u)); err != nil {
 		return relay.Receipt{}, fmt.Errorf("dingtalk: post message: %w", err)
 	}
 	return relay.Receipt{Detail: "errcode 0"}, nil

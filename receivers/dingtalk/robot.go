@@ -67,10 +67,11 @@ func (r *robot) address() (*url.URL, error) {
 
 // parse reads a robot's URL. Its errors do not show it.
 func parse(text string) (*url.URL, error) {
-	if !isRobotURL(text) {
+	u, err := url.Parse(text)
+	if err != nil || !isHTTP(u) || u.Query().Get("access_token") == "" {
 		return nil, errors.New("must be an http or https URL with an access_token")
 	}
-	return url.Parse(text)
+	return u, nil
 }
 
 // request is the URL to post to at the time now, signed when the robot has a secret. A signature is good for an hour
