@@ -31,8 +31,9 @@ type Schedule[E any] struct {
 	leases   map[string]*Held[E]
 	ends     ends[E]
 	pending  int
-	terms    map[relay.IntegrationID]Terms // of the last claim
-	short    map[relay.LimiterID]int       // the ceilings that limiters need
+	terms    map[relay.IntegrationID]Terms     // of the last claim
+	short    map[relay.LimiterID]int           // the ceilings that limiters need
+	missing  map[relay.IntegrationID]time.Time // since when claims do not name them
 }
 
 // A Held lease is what was taken for one send slot: one lane, or several in a digest.
@@ -84,12 +85,14 @@ func NewSchedule[E any]() *Schedule[E] {
 		queues:   map[string]*queue[E]{},
 		leases:   map[string]*Held[E]{},
 		short:    map[relay.LimiterID]int{},
+		missing:  map[relay.IntegrationID]time.Time{},
 	}
 }
 
 // Add puts an entry at the end of its lane, and tells whether it is the head.
 func (s *Schedule[E]) Add(now time.Time, key LaneKey, lane Lane, limiters []relay.LimiterID, entry E) bool {
 	q := s.queue(lane.Integration, limiters)
+	s.miss(q, now)
 	q.pending++
 	s.pending++
 	l, ok := s.lanes[key]
@@ -428,6 +431,9 @@ func (s *Schedule[E]) wait(now time.Time) time.Duration {
 	if len(s.ends) > 0 && (at.IsZero() || s.ends[0].Until.Before(at)) {
 		at = s.ends[0].Until
 	}
+	if gone := s.nextOrphan(); !gone.IsZero() && (at.IsZero() || gone.Before(at)) {
+		at = gone
+	}
 	switch {
 	case !at.IsZero():
 		return max(at.Sub(now), 1)
@@ -462,7 +468,13 @@ func (s *Schedule[E]) adopt(now time.Time, terms map[relay.IntegrationID]Terms) 
 		return
 	}
 	s.terms = terms
+	for integration := range s.missing {
+		if _, known := terms[integration]; known {
+			delete(s.missing, integration)
+		}
+	}
 	for _, q := range s.queues {
+		s.miss(q, now)
 		s.unbind(q)
 		s.bind(q)
 		s.wake(q, now)
@@ -487,12 +499,9 @@ func (s *Schedule[E]) unbind(q *queue[E]) {
 
 // pop ends the first n entries of a lane.
 func (s *Schedule[E]) pop(now time.Time, l *waiting[E], n int) {
-	q := l.items[0].queue
-	clear(l.items[:n])
+	ended := l.items[:n]
 	l.items = l.items[n:]
 	l.attempt, l.bound, l.alone = 0, 0, false
-	s.pending -= n
-	q.pending -= n
 	if len(l.items) == 0 {
 		delete(s.lanes, l.key)
 	} else {
@@ -500,9 +509,13 @@ func (s *Schedule[E]) pop(now time.Time, l *waiting[E], n int) {
 		next.ready.PushBack(l)
 		s.wake(next, now)
 	}
-	if q.pending == 0 {
-		s.drop(now, q)
+	s.pending -= n
+	for _, it := range ended {
+		if it.queue.pending--; it.queue.pending == 0 {
+			s.drop(now, it.queue)
+		}
 	}
+	clear(ended)
 }
 
 // front puts the lanes of a lease back in front of the others, in their order.

@@ -21,6 +21,9 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 	if ctx.Err() != nil {
 		return nil, 0, unavailable("claim", context.Cause(ctx))
 	}
+	if err := s.giveUp(ctx, c); err != nil {
+		return nil, 0, err
+	}
 	held, loads, wait, err := s.take(ctx, c)
 	if len(held) == 0 && err != nil {
 		return nil, 0, err

@@ -53,7 +53,7 @@ func (st *settlement) stage(g *group) error {
 		s.schedule.Cancel(h)
 		return unavailable("settle", err)
 	}
-	if o.Result != outbox.Release || o.Hold > 0 {
+	if h.Limiter != "" && (o.Result != outbox.Release || o.Hold > 0) {
 		g.limiters[h.Limiter] = max(0, g.limiters[h.Limiter])
 	}
 	st.lanes = make([]laneSettlement, len(h.Lanes))

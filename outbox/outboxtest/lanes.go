@@ -45,10 +45,11 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			f.terms = map[relay.IntegrationID]outbox.Terms{pay: {}}
 			batches, wait := f.claimWait(1)
 			require.Empty(t, batches)
-			require.Zero(t, wait)
+			require.Equal(t, outbox.RemovedGrace, wait)
 			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}}
 			f.claimOne()
 		},
+		"what waits for a removed integration is dead after a while": testRemoved,
 		"a lease that ends puts the lane back at the front": func(t *testing.T, f *fixture) {
 			first := f.webhook("g")
 			f.accept(first)
@@ -263,4 +264,32 @@ func testParts(t *testing.T, f *fixture) {
 	b = f.claimOne()
 	require.Empty(t, b.Lanes[0].Rest, "the next item has none")
 	require.Equal(t, w.Entries[0].Told, b.Lanes[0].Told)
+}
+
+func testRemoved(t *testing.T, f *fixture) {
+	t.Helper()
+	for _, group := range []string{"g", "g", "h"} {
+		f.accept(f.webhook(group))
+	}
+	f.terms = map[relay.IntegrationID]outbox.Terms{pay: {}}
+	f.claimWait(1)
+	f.Advance(outbox.RemovedGrace - 1)
+	batches, wait := f.claimWait(1)
+	require.Empty(t, batches)
+	require.Equal(t, time.Duration(1), wait)
+	require.Equal(t, 3, f.stats().Pending)
+	f.Advance(1)
+	batches, wait = f.claimWait(1)
+	require.Empty(t, batches)
+	require.Zero(t, wait)
+	st := f.stats()
+	require.Equal(t, 3, st.Dead)
+	require.Zero(t, st.Pending)
+	events := f.history(outbox.HistoryQuery{Types: []outbox.EventType{outbox.EventFailed}})
+	require.Len(t, events, 3)
+	require.Equal(t, outbox.ReasonRemoved, events[0].Reason)
+
+	f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}}
+	f.requeue(true, events[0].Entry)
+	require.Equal(t, []string{events[0].Entry}, ids(f.claimOne()), "once it is back it can be told")
 }

@@ -34,6 +34,7 @@ type Memory struct {
 	served  map[relay.LimiterID]int  // the turn in which it was served last
 	turn    int
 	known   map[relay.IntegrationID]outbox.Terms // of the last claim
+	missing map[relay.IntegrationID]time.Time    // since when claims do not name them
 	dead    []deadLetter
 	history []outbox.Event
 }
@@ -97,6 +98,7 @@ func NewMemory(now func() time.Time) *Memory {
 		slots:   map[relay.LimiterID][]time.Time{},
 		holds:   map[relay.LimiterID]time.Time{},
 		probing: map[relay.LimiterID]bool{},
+		missing: map[relay.IntegrationID]time.Time{},
 		served:  map[relay.LimiterID]int{},
 	}
 }
@@ -160,6 +162,7 @@ func (m *Memory) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted,
 			l.due = now
 		}
 		l.items = append(l.items, item{it, e, w})
+		m.miss(e.Lane.Integration)
 		stored++
 	}
 	m.record(outbox.Event{
@@ -179,8 +182,8 @@ func (m *Memory) Claim(
 		return nil, 0, err
 	}
 	now := m.now()
-	m.known = c.Integrations
 	m.expire(now)
+	m.giveUp(c, now)
 	var batches []outbox.Batch
 	for len(batches) < c.Max {
 		l, limiter := m.best(c, now)
@@ -190,6 +193,37 @@ func (m *Memory) Claim(
 		batches = append(batches, m.take(m.share(l, c, now), limiter, rand.Text(), now.Add(c.Lease), c))
 	}
 	return batches, m.wait(c, now), nil
+}
+
+// giveUp puts into the dead letters what has waited for its integration for 15 minutes.
+func (m *Memory) giveUp(c outbox.ClaimRequest, now time.Time) {
+	m.known = c.Integrations
+	var gone []*lane
+	for _, l := range m.lanes {
+		if _, known := m.known[l.id.Integration]; known {
+			delete(m.missing, l.id.Integration)
+		} else if len(l.items) > 0 {
+			m.miss(l.id.Integration)
+			if l.lease == nil && now.Sub(m.missing[l.id.Integration]) >= 15*time.Minute {
+				gone = append(gone, l)
+			}
+		}
+	}
+	slices.SortFunc(gone, func(a, b *lane) int { return cmp.Compare(a.items[0].ID, b.items[0].ID) })
+	for _, l := range gone {
+		m.settleLane(l, slices.Clone(l.items), outbox.Outcome{
+			Result: outbox.Dead, Reason: "destination_removed", Detail: "the integration is configured no more",
+			Items: []string{"all"},
+		}, now)
+	}
+}
+
+// miss notes since when an integration is missing.
+func (m *Memory) miss(id relay.IntegrationID) {
+	_, known := m.known[id]
+	if _, noted := m.missing[id]; !known && !noted && m.known != nil {
+		m.missing[id] = m.now()
+	}
 }
 
 // Settle implements outbox.Store.
@@ -635,7 +669,11 @@ func (l *lane) together(terms outbox.Terms) int {
 func (m *Memory) wait(c outbox.ClaimRequest, now time.Time) time.Duration {
 	soonest := time.Duration(-1)
 	for _, l := range m.lanes {
-		if _, wait := m.ready(l, c, now); wait >= 0 && (soonest < 0 || wait < soonest) {
+		_, wait := m.ready(l, c, now)
+		if since, missing := m.missing[l.id.Integration]; missing && len(l.items) > 0 && l.lease == nil {
+			wait = since.Add(15 * time.Minute).Sub(now)
+		}
+		if wait >= 0 && (soonest < 0 || wait < soonest) {
 			soonest = max(wait, 1)
 		}
 	}

@@ -28,6 +28,7 @@ func runModel(t *testing.T, open Open) {
 			"claim":   m.claim,
 			"settle":  m.settle,
 			"requeue": m.requeue,
+			"leap":    func(*rapid.T) { m.Advance(6 * time.Minute) },
 			"drop":    m.drop,
 			"advance": func(rt *rapid.T) { m.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second) },
 			"":        m.check,
@@ -99,10 +100,10 @@ func (m *machine) claim(rt *rapid.T) {
 		c.Integrations["ops/dingtalk/a"] = dingtalk
 	}
 	got, wait, err := m.store.Claim(m.t.Context(), c)
-	m.model.known = c.Integrations
 	require.NoError(rt, err)
 	require.LessOrEqual(rt, len(got), c.Max)
 	m.model.expire(m.Now())
+	m.model.giveUp(c, m.Now())
 	for _, b := range got {
 		m.claimed(rt, c, b)
 	}

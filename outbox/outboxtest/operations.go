@@ -87,6 +87,7 @@ func (m *Memory) Requeue(ctx context.Context, r outbox.RequeueRequest) ([]outbox
 		}
 		d.Requeued = m.now()
 		l.items = append(l.items, d.item)
+		m.miss(l.id.Integration)
 	}
 	return decisions, nil
 }
