@@ -22,10 +22,13 @@ import (
 // patience bounds how long a program may take to start or to end.
 const patience = 30 * time.Second
 
-// Binary finds a program. When there is none the test is skipped with the reason; in CI it fails, because there
+// Binary finds a program by its name, or takes the path that it has found before. When there is none the test is skipped with the reason; in CI it fails, because there
 // `make test` has installed it.
 func Binary(tb testing.TB, name string) string {
 	tb.Helper()
+	if filepath.IsAbs(name) {
+		return name
+	}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", filepath.Join(Root(), "build/bin")) {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 && !info.IsDir() {
