@@ -25,6 +25,8 @@ type Telling struct {
 	Merged int
 	// Since is when the oldest of them was received.
 	Since time.Time
+	// Late says that a person brought it back from the dead letters: it may be old news.
+	Late bool
 }
 
 // Notification is the delivery's only notification, or the first of a digest.

@@ -34,6 +34,7 @@ func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
 			Notification: n,
 			Merged:       len(lane.Items) - 1,
 			Since:        lane.Items[0].At,
+			Late:         !lane.Items[0].Requeued.IsZero(),
 		})
 	}
 	return d, nil

@@ -43,6 +43,8 @@ type Data struct {
 	// Merged counts the earlier notifications that this one stands for, Since is when the oldest of them came.
 	Merged int       `json:"-"`
 	Since  time.Time `json:"-"`
+	// Late says that a person brought it back from the dead letters: it is from Since, and may be old news.
+	Late bool `json:"-"`
 	// Mentions are the people to mention, as the channel writes them.
 	Mentions []string `json:"-"`
 	// Now is the time of rendering.
@@ -136,6 +138,7 @@ func newData(v relay.View, relayURL string) *Data {
 		Parts:              v.Parts,
 		Merged:             t.Merged,
 		Since:              t.Since,
+		Late:               t.Late,
 		Mentions:           v.Mentions,
 		Now:                v.Delivery.Now,
 		RelayURL:           relayURL,

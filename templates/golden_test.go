@@ -98,7 +98,12 @@ func goldenViews(t *testing.T) map[string]relay.View {
 	truncated.Delivery.Tellings[0].Since = truncated.Delivery.Now.Add(-26 * time.Hour)
 	truncated.Notification().NotificationReason = relay.ReasonRepeat
 
+	late := viewOf(payload(t, "single-firing"))
+	late.Delivery.Tellings[0].Late = true
+	late.Delivery.Tellings[0].Since = late.Delivery.Now.Add(-26 * time.Hour)
+
 	return map[string]relay.View{
+		"late":   late,
 		"firing": firing, "resolved": resolved, "mixed": mixed, "fifty": fifty, "part": part, "truncated": truncated,
 		"hostile": viewOf(hostileNotification(t)), "unicode": viewOf(payload(t, "unicode")),
 		"bare": viewOf(payload(t, "empty-annotations")), "utf8-names": viewOf(payload(t, "utf8-label-names")),

@@ -48,6 +48,9 @@ func (s *Set) Plain(locale string, v relay.View) string {
 	if d.Merged > 0 {
 		line(w["merged"], d.Merged, clock(l.zone, d.Now, d.Since))
 	}
+	if d.Late {
+		line(w["late"], clock(l.zone, d.Now, d.Since))
+	}
 	if d.Parts > 1 {
 		line(w["part"], d.Part, d.Parts)
 	}

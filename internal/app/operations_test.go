@@ -89,7 +89,9 @@ func TestADeadLetterIsToldAfterAll(t *testing.T) {
 	require.Equal(t, letters[0].ID, done)
 	require.Equal(t, "nothing-0 not_found", refused)
 	require.NotEmpty(t, warnings)
-	require.Contains(t, await(t, box, sandbox.InboxSlack, 1), "checkout is too slow")
+	late := await(t, box, sandbox.InboxSlack, 1)
+	require.Contains(t, late, "checkout is too slow")
+	require.Contains(t, late, "Sent late: this is from ")
 	require.Eventually(t, func() bool {
 		rows := get[deliveries](t, p, "/deliveries?notification="+id+"&integration=ops/slack/hook").Deliveries
 		return len(rows) == 1 && rows[0].State == "sent"
