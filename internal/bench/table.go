@@ -223,8 +223,14 @@ func (b *bench) halfLoad(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer r.kill() //nolint:errcheck // measured already
+	if err := b.reset(ctx, ""); err != nil {
+		return "", err
+	}
 	full, err := load{url: r.url + "/webhook", count: b.count / 2, connections: 16, alerts: 1}.run(ctx)
 	if err != nil {
+		return "", err
+	}
+	if _, err := b.delivered(ctx, b.count/2); err != nil { // what is left over would be load as well
 		return "", err
 	}
 	every := time.Duration(2 * float64(full.took) / float64(b.count/2))
