@@ -67,14 +67,11 @@ func (s *Store) scanDead(
 		if seen++; seen > maxScan || ctx.Err() != nil {
 			return last, true, context.Cause(ctx)
 		}
-		d, err := decodeDead(k, v)
-		if err != nil {
-			return "", false, err
-		}
-		if !s.expiredDead(&d) && !see(&d) {
+		// What is damaged hides nothing else; it goes with its time.
+		if d, err := decodeDead(k, v); err == nil && !s.expiredDead(&d) && !see(&d) {
 			return last, true, nil
 		}
-		last = d.id
+		last = string(k)
 	}
 	return "", false, nil
 }
@@ -143,7 +140,8 @@ func (o *operation) read(ids []string) error {
 			seen[id] = true
 			d, err := decodeDead([]byte(id), value)
 			if err != nil {
-				return err
+				o.decisions[i].Refusal = outbox.RefusedDamaged
+				continue
 			}
 			if o.store.expiredDead(&d) {
 				continue

@@ -101,7 +101,7 @@ func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) 
 		}
 		rows, err := waitingOf(&t, k, v)
 		if err != nil {
-			return "", false, err
+			continue // a claim finds it, and puts it aside as undecodable
 		}
 		for i, row := range slices.Backward(rows) {
 			if seq == from.seq && i >= from.index || row.ID == "" {

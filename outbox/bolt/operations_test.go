@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/boltdb"
 	"github.com/alertrelay/relay/outbox"
 	"github.com/alertrelay/relay/outbox/bolt"
 )
@@ -112,6 +114,32 @@ func TestDeadLettersEndWithTheirTime(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, outbox.RefusedNotFound, decisions[0].Refusal)
 	})
+}
+
+func TestADamagedDeadLetterHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.dies(s.webhook(1, "g"))
+	s.dies(s.webhook(2, "h"))
+	require.NoError(t, s.Close())
+	db, err := boltdb.Open(s.path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		dead := tx.Bucket([]byte("dead"))
+		value := dead.Get([]byte("w0002-0"))
+		return dead.Put([]byte("w0002-0"), append([]byte{}, value[:len(value)/2]...))
+	}))
+	require.NoError(t, db.Close())
+	s.start()
+	letters, _, err := s.DeadLetters(t.Context(), outbox.DeadLetterQuery{})
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	rows, _, err := s.Deliveries(t.Context(), outbox.DeliveryQuery{})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	decisions, err := s.Requeue(t.Context(), outbox.RequeueRequest{IDs: []string{"w0002-0"}, Force: true})
+	require.NoError(t, err)
+	require.Equal(t, outbox.RefusedDamaged, decisions[0].Refusal)
 }
 
 func FuzzDeliveryCursor(f *testing.F) {
