@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,15 +25,22 @@ import (
 // there was one, or is in the dead letters.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { nothingIsLost(t, rand.New(rand.NewPCG(seed, 0))) })
-		})
-	}
+	var digests atomic.Int64
+	t.Run("whatever fails", func(t *testing.T) {
+		for seed := range uint64(40) {
+			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					digests.Add(nothingIsLost(t, rand.New(rand.NewPCG(seed, 0))))
+				})
+			})
+		}
+	})
+	require.Positive(t, digests.Load(), "groups shared messages")
 }
 
-func nothingIsLost(t *testing.T, random *rand.Rand) {
+// nothingIsLost returns how many messages told several groups.
+func nothingIsLost(t *testing.T, random *rand.Rand) int64 {
 	t.Helper()
 	store := outboxtest.NewMemory(time.Now)
 	vendor := &faulty{random: rand.New(rand.NewPCG(random.Uint64(), 0)), told: map[string]bool{}}
@@ -68,10 +76,10 @@ func nothingIsLost(t *testing.T, random *rand.Rand) {
 		require.NoError(t, json.Unmarshal(dead.Item.Notification, &n))
 		vendor.shown(dead.Lane.Integration, n.Alerts)
 	}
-	require.Greater(t, vendor.most, 1, "groups shared messages")
 	for fact := range accepted {
 		require.True(t, vendor.told[fact], "%s was lost", fact)
 	}
+	return vendor.digests
 }
 
 func faultySetup(name string, f *faulty, backlog relay.Backlog) relay.Setup {
@@ -109,16 +117,18 @@ func facts(alerts []relay.Alert) []string {
 
 // A faulty vendor fails in every way, at random. It remembers what it was told.
 type faulty struct {
-	mu     sync.Mutex
-	random *rand.Rand
-	told   map[string]bool
-	most   int // tellings in one delivery
+	mu      sync.Mutex
+	random  *rand.Rand
+	told    map[string]bool
+	digests int64
 }
 
 func (f *faulty) count(tellings int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.most = max(f.most, tellings)
+	if tellings > 1 {
+		f.digests++
+	}
 }
 
 func (f *faulty) shown(to relay.IntegrationID, alerts []relay.Alert) {
