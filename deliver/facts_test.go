@@ -26,17 +26,13 @@ import (
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	var digests atomic.Int64
-	t.Run("whatever fails", func(t *testing.T) {
-		for seed := range uint64(40) {
-			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					digests.Add(nothingIsLost(t, rand.New(rand.NewPCG(seed, 0))))
-				})
-			})
-		}
-	})
-	require.Positive(t, digests.Load(), "groups shared messages")
+	t.Cleanup(func() { require.Positive(t, digests.Load(), "groups shared messages") })
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { digests.Add(nothingIsLost(t, rand.New(rand.NewPCG(seed, 0)))) })
+		})
+	}
 }
 
 // nothingIsLost returns how many messages told several groups.
