@@ -20,7 +20,7 @@ type Report struct {
 	Broken int
 
 	Accepted, Duplicates, Refused, Unanswered int // attempts
-	Kills                                     int
+	Kills, Stalls                             int
 	Tellings                                  int
 	Dead                                      int // dead letters
 	Merged                                    int // accepted posts that were told within a newer one
@@ -40,9 +40,9 @@ type Window struct {
 
 // String is the report in one line.
 func (r Report) String() string {
-	return fmt.Sprintf("accepted=%d duplicates=%d refused=%d unanswered=%d kills=%d messages=%d merged=%d digests=%d "+
+	return fmt.Sprintf("accepted=%d duplicates=%d refused=%d unanswered=%d kills=%d stalls=%d messages=%d merged=%d digests=%d "+
 		"dead=%d counted=%d repeats=%d worst_window=%d/%d per %s broken=%d", r.Accepted, r.Duplicates, r.Refused, r.Unanswered,
-		r.Kills, r.Tellings, r.Merged, r.Digests, r.Dead, r.Counted, r.Repeats, r.Worst.Calls, r.Worst.Limit.Calls,
+		r.Kills, r.Stalls, r.Tellings, r.Merged, r.Digests, r.Dead, r.Counted, r.Repeats, r.Worst.Calls, r.Worst.Limit.Calls,
 		r.Worst.Limit.Per, r.Broken)
 }
 
@@ -52,13 +52,21 @@ const maxProblems = 50
 // Check compares what was posted with what was told.
 func Check(l *Log) Report {
 	c := &checker{log: l, posts: map[Post]*posted{}, groups: map[int][]*Attempt{}, lanes: map[lane]*told{}}
-	c.report.Kills, c.report.Tellings, c.report.Dead = len(l.Kills), len(l.Tellings), len(l.Dead)
+	c.report.Tellings, c.report.Dead = len(l.Tellings), len(l.Dead)
+	for _, k := range l.Kills {
+		if k.Stall {
+			c.report.Stalls++
+		} else {
+			c.report.Kills++
+		}
+	}
 	c.readAttempts()
 	c.checkAnswers()
 	c.readTellings()
 	c.readDead()
 	c.checkShown()
 	c.checkWindows()
+	c.checkRest()
 	return c.report
 }
 
@@ -158,7 +166,9 @@ func (c *checker) readDead() {
 				c.problem("the dead letter %s of %s says that %s: %s, which was never accepted", d.ID, d.Destination, m.Fact, m.Post)
 				continue
 			}
-			if lane := c.lane(d.Destination, m.Group); p.until.After(lane.shown[m.Fact]) {
+			lane := c.lane(d.Destination, m.Group)
+			lane.dead[m] = true
+			if p.until.After(lane.shown[m.Fact]) {
 				lane.shown[m.Fact] = p.until
 			}
 		}
@@ -178,6 +188,7 @@ type told struct {
 	newest time.Time          // the newest state told was accepted after this
 	by     Post
 	again  map[Post]int // repetitions explained by a second accept
+	dead   map[Mark]bool
 }
 
 func (c *checker) readTellings() {
@@ -227,12 +238,17 @@ func (c *checker) telling(t *Telling, group int, marks []Mark, slots map[killed]
 		posts[m.Post] = true
 	}
 	c.report.Merged += len(posts) - 1
+	if c.each(t.Destination) && (len(posts) > 1 || len(byGroup(t.Marks)) > 1) {
+		c.problem("%s was told several notifications in one message at %s", t.Destination, clock(t.At))
+	}
 }
+
+func (c *checker) each(destination string) bool { return c.log.Each != nil && c.log.Each(destination) }
 
 func (c *checker) lane(destination string, group int) *told {
 	key := lane{destination, group}
 	if c.lanes[key] == nil {
-		c.lanes[key] = &told{last: map[Mark]*Telling{}, shown: map[Fact]time.Time{}, again: map[Post]int{}}
+		c.lanes[key] = &told{last: map[Mark]*Telling{}, shown: map[Fact]time.Time{}, again: map[Post]int{}, dead: map[Mark]bool{}}
 	}
 	return c.lanes[key]
 }
@@ -409,8 +425,14 @@ func latest(a *Attempt) time.Time {
 const settled = 10 * time.Second
 
 func (c *checker) shown(a *Attempt, destination string, since time.Time) {
-	shown := c.lane(destination, a.Group).shown
+	told := c.lane(destination, a.Group)
+	shown := told.shown
 	for _, f := range a.Facts {
+		if since.Equal(a.Sent) && a.Verdict == Accepted && c.each(destination) && told.last[Mark{a.Post, f}] == nil &&
+			!told.dead[Mark{a.Post, f}] {
+			c.point(a.Group, destination, a.Sent)
+			c.problem("%s was not told %s in a message of its own", destination, a.Post)
+		}
 		at, ok := shown[f]
 		if !f.Resolved { // who learns of the end learns of the beginning
 			ended := f
@@ -479,6 +501,27 @@ func fullest(times []time.Time, per time.Duration) (most int, end time.Time) {
 		}
 	}
 	return most, end
+}
+
+// underWay is how long calls may come after a refusal that were on their way before it.
+const underWay = time.Second
+
+// checkRest checks that a limiter rests when its vendor says so, unless the program was killed before it could note that.
+func (c *checker) checkRest() {
+	rests := map[string]Call{}
+	for _, call := range c.log.Calls {
+		if said, ok := rests[call.Limiter]; ok && call.At.Sub(said.At) > underWay && call.At.Sub(said.At) < said.Rest {
+			c.problem("%s was called at %s, although it was told at %s to rest for %s", call.Limiter, clock(call.At),
+				clock(said.At), said.Rest)
+			delete(rests, call.Limiter)
+		}
+		forgotten := slices.ContainsFunc(c.log.Kills, func(k Kill) bool {
+			return k.Back.After(call.At) && k.At.Before(call.At.Add(settling))
+		})
+		if call.Rest > 0 && !forgotten {
+			rests[call.Limiter] = call
+		}
+	}
 }
 
 func clock(t time.Time) string { return t.Format("15:04:05.000000") }

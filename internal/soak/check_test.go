@@ -179,6 +179,30 @@ func TestCheck(t *testing.T) {
 			func(s *script) { s.Calls = append(s.Calls, soak.Call{At: at(2020), Limiter: robot, TooMany: true}) },
 			"refused for its rate",
 		},
+		"a call in spite of a refusal": {
+			func(s *script) {
+				s.Calls = append(s.Calls, soak.Call{At: at(3000), Limiter: hook, Rest: time.Minute},
+					soak.Call{At: at(3900), Limiter: hook}, soak.Call{At: at(5000), Limiter: robot},
+					soak.Call{At: at(62000), Limiter: hook})
+			}, "to rest for 1m0s",
+		},
+		"a merge where there is to be none": {
+			func(s *script) {
+				s.Each = func(destination string) bool { return destination == hook }
+				s.post(3000, 4, soak.Accepted, firing(3))
+				s.forget(hook, 3)
+				merged := s.tell(3015, hook, 4, firing(3))
+				merged.Marks = append(merged.Marks, marks(3, resolved(1), resolved(2))...)
+				s.tell(3016, robot, 4, firing(3))
+			}, "hook was told several notifications in one message",
+		},
+		"a notification left out where each is to be told": {
+			func(s *script) {
+				s.Each = func(destination string) bool { return destination == hook }
+				s.forget(hook, 2)
+				s.forget(hook, 1)
+			}, "was not told group 1 state 1 of node 1 in a message of its own",
+		},
 		"a copy accepted": {
 			func(s *script) {
 				s.post(3000, 3, soak.Accepted, resolved(1), resolved(2)).ID = "other"
@@ -208,6 +232,20 @@ func TestCheck(t *testing.T) {
 		"a copy answered as such": {
 			change: func(s *script) { s.post(3000, 3, soak.Duplicate, resolved(1), resolved(2)) },
 		},
+		"calls before and after a rest": {
+			change: func(s *script) {
+				s.Calls = append(s.Calls, soak.Call{At: at(3000), Limiter: hook, Rest: time.Minute},
+					soak.Call{At: at(3900), Limiter: hook}, soak.Call{At: at(63000), Limiter: hook})
+			},
+		},
+		"a rest forgotten in a kill": {
+			change: func(s *script) {
+				s.Kills = []soak.Kill{{At: at(3010), Back: at(3500)}}
+				s.Calls = append(s.Calls, soak.Call{At: at(3000), Limiter: hook, Rest: time.Minute},
+					soak.Call{At: at(9000), Limiter: hook})
+			},
+		},
+		"each told alone": {change: func(s *script) { s.Each = func(string) bool { return true } }},
 		"a fact in the dead letters": {
 			change: func(s *script) { s.die(hook, 3, resolved(1), resolved(2)) },
 		},

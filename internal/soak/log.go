@@ -12,11 +12,13 @@ type Log struct {
 	Dead []Dead
 	// Calls are the requests to the vendors, in the order in which they came.
 	Calls []Call
-	// Kills are the times without the program, in order.
+	// Kills are the times without the program, in order. Being asked to end is none of them.
 	Kills []Kill
 
 	// Destinations are those that a group's notifications are for.
 	Destinations func(group int) []string
+	// Each tells of a destination that it gets a message for each notification: nothing is merged.
+	Each func(destination string) bool
 	// Limits are the most calls of each limiter in any window; one that is missing has none.
 	Limits map[string]Limit
 	// Unsettled bounds the sends of one limiter that a kill may make the program forget: those under way, and those whose
@@ -26,8 +28,11 @@ type Log struct {
 	Window time.Duration
 }
 
-// A Kill is a time without the program: it was killed by then at the latest, and was back at the earliest.
-type Kill struct{ At, Back time.Time }
+// A Kill is a time without the program: it was killed, or stood still.
+type Kill struct {
+	At, Back time.Time
+	Stall    bool
+}
 
 // A Limit is how many calls a limiter may make in any window of Per.
 type Limit struct {
@@ -89,4 +94,6 @@ type Call struct {
 	Limiter string
 	// TooMany says that the vendor itself refused it for its rate.
 	TooMany bool
+	// Rest is for how long the vendor then wants to hear nothing.
+	Rest time.Duration
 }

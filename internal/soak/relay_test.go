@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type relay struct {
 	args    []string
 	url     string
 	kills   []soak.Kill
+	turns   int
 }
 
 func startRelay(t *testing.T, config string) *relay {
@@ -54,6 +56,25 @@ func (r *relay) kill(t *testing.T, random *rand.Rand) {
 	pause(t.Context(), upTo(random, 300*time.Millisecond))
 	r.start(t)
 	r.kills = append(r.kills, soak.Kill{At: at, Back: time.Now()})
+}
+
+// disturb kills the program two times of three; else it asks it to end, or lets it stand still, in turns.
+func (r *relay) disturb(t *testing.T, random *rand.Rand) {
+	t.Helper()
+	r.turns++
+	switch r.turns % 6 {
+	case 3:
+		require.Zero(t, r.process.Stop(t))
+		r.start(t)
+	case 0:
+		at := time.Now()
+		r.process.Signal(syscall.SIGSTOP)
+		pause(t.Context(), upTo(random, sendTimeout*3/2))
+		r.process.Signal(syscall.SIGCONT)
+		r.kills = append(r.kills, soak.Kill{At: at, Back: time.Now(), Stall: true})
+	default:
+		r.kill(t, random)
+	}
 }
 
 // drain waits until nothing is pending.

@@ -25,6 +25,7 @@ const (
 	mailCalls   = 200
 	inFlight    = 8
 	sendTimeout = 3 * time.Second
+	eachTeam    = 1 // gets a mail for each notification
 )
 
 // vendors are the four vendors of all teams, as unreliable as the seed makes them, and what was seen of them.
@@ -79,7 +80,7 @@ func (v *vendors) config() string {
     dingtalk_configs: [{url: %[2]q, secret: SECsoak, %[5]s}]
     wecom_configs: [{url: %[3]q, %[5]s}]
     slack_configs: [{api_url: %[4]q, channel: "#%[1]s", %[5]s}]
-    email_configs: [{to: %[1]s@example.org, timeout: %[6]s, max_in_flight: %[7]d, rate_limit: {messages: %[8]d, per: %[9]s}}]
+    email_configs: [{to: %[1]s@example.org, backlog: %[10]s, timeout: %[6]s, max_in_flight: %[7]d, rate_limit: {messages: %[8]d, per: %[9]s}}]
 `, name,
 			v.box.DingTalk.Add(sandbox.DingTalkRobot{Token: name, Secret: "SECsoak", Limit: limit}),
 			v.box.WeCom.Add(sandbox.WeComRobot{Key: name, Limit: limit}),
@@ -87,7 +88,7 @@ func (v *vendors) config() string {
 				Team: "T", Bot: name, Token: "x", Channel: name, Burst: robotCalls,
 				Limit: sandbox.Limit{Messages: robotCalls, Per: robotWindow},
 			}),
-			common, sendTimeout, inFlight, mailCalls, robotWindow)
+			common, sendTimeout, inFlight, mailCalls, robotWindow, map[bool]string{true: "each", false: "merge"}[team == eachTeam])
 	}
 	return fmt.Sprintf(`
 global: {locale: en, timezone: UTC, smtp_smarthost: %q, smtp_from: relay@example.org, smtp_require_tls: false}
@@ -106,6 +107,11 @@ func (v *vendors) destinations(group int) []string {
 		sandbox.InboxDingTalk + "/" + name, sandbox.InboxWeCom + "/" + name, sandbox.InboxSlack + "/T/" + name,
 		sandbox.InboxEmail + "/" + name + "@example.org",
 	}
+}
+
+// each tells which destinations are not to be told several notifications at once.
+func (v *vendors) each(destination string) bool {
+	return destination == fmt.Sprintf("%s/team-%d@example.org", sandbox.InboxEmail, eachTeam)
 }
 
 // destination is that of an integration, which has the team and the type in its name.
@@ -172,7 +178,11 @@ func (v *vendors) call(r sandbox.Request) {
 		v.mailFaulted++
 	}
 	tooMany := r.Fault == "" && (r.Verdict.Code == 130101 || r.Verdict.Code == 45009 || r.Verdict.Code == 429)
-	v.calls = append(v.calls, soak.Call{At: r.At, Limiter: account, TooMany: tooMany})
+	rest := time.Duration(0)
+	if r.Verdict.Text == restAnswer {
+		rest = time.Minute
+	}
+	v.calls = append(v.calls, soak.Call{At: r.At, Limiter: account, TooMany: tooMany, Rest: rest})
 }
 
 var (
@@ -243,6 +253,9 @@ func (v *vendors) prepare(account, key string, inject func(string, ...sandbox.Fa
 			i++
 		}
 	}
+	if v.plan.rests && v.prepared[account] == 0 && strings.HasPrefix(account, sandbox.InboxWeCom) {
+		faults[ahead-1] = sandbox.FaultAnswer(200, "application/json", restAnswer)
+	}
 	v.prepared[account] += len(faults)
 	inject(key, faults...)
 }
@@ -289,6 +302,9 @@ func (v *vendors) dingtalkFault(roll int) sandbox.Fault {
 	}
 	return v.commonFault(roll)
 }
+
+// restAnswer asks for a minute of silence.
+const restAnswer = `{"errcode":45009,"errmsg":"api freq out of limit"}`
 
 func (v *vendors) wecomFault(roll int) sandbox.Fault {
 	switch roll {
