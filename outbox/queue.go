@@ -37,7 +37,8 @@ type waiting[E any] struct {
 	attempt int
 	crashes int
 	bound   int  // entries from the head that are half told: nothing merges into them
-	alone   bool // the head is told alone: it was refused together with others
+	apart   bool // the head is in no digest: it was refused in one
+	alone   bool // the head is told alone: it was refused together with others of its lane
 	ref     bool // a delivery left a handle behind: the next one follows it
 	due     time.Time
 	turn    uint64 // orders those that are due at once
@@ -66,8 +67,8 @@ func (l *waiting[E]) together(t Terms) int {
 	return n
 }
 
-// settled notes what a settle of the first n entries says about the lane.
-func (l *waiting[E]) settled(o Outcome, n int) {
+// settled notes what a settle of the first n entries, shared with other lanes or not, says about the lane.
+func (l *waiting[E]) settled(o Outcome, n int, shared bool) {
 	l.crashes = 0
 	if o.Counts() {
 		l.attempt++
@@ -75,7 +76,10 @@ func (l *waiting[E]) settled(o Outcome, n int) {
 	if len(o.Rest) > 0 {
 		l.bound = n
 	}
-	if o.Apart {
+	switch {
+	case o.Apart && shared:
+		l.apart = true
+	case o.Apart:
 		l.bound, l.alone = 0, true
 	}
 	l.ref = l.ref || o.Ref != ""
@@ -83,7 +87,7 @@ func (l *waiting[E]) settled(o Outcome, n int) {
 
 // digestible tells whether the lane may share a message with others.
 func (l *waiting[E]) digestible() bool {
-	return l.lane.Destination != "" && l.bound == 0 && !l.alone && !l.ref && l.crashes == 0 && !l.items[0].late
+	return l.lane.Destination != "" && l.bound == 0 && !l.apart && !l.alone && !l.ref && l.crashes == 0 && !l.items[0].late
 }
 
 // digest takes from the ready lanes up to so many that can share a message with the first. It looks at the first few

@@ -254,7 +254,7 @@ func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
 	delete(s.leases, h.Nonce)
 	h.limiter.exposed -= h.exposed
 	for i := range h.Lanes {
-		h.Lanes[i].waiting.settled(o, len(h.Lanes[i].Entries))
+		h.Lanes[i].waiting.settled(o, len(h.Lanes[i].Entries), len(h.Lanes) > 1)
 	}
 	switch {
 	case o.Ends():
@@ -501,7 +501,7 @@ func (s *Schedule[E]) unbind(q *queue[E]) {
 func (s *Schedule[E]) pop(now time.Time, l *waiting[E], n int) {
 	ended := l.items[:n]
 	l.items = l.items[n:]
-	l.attempt, l.bound, l.alone = 0, 0, false
+	l.attempt, l.bound, l.apart, l.alone = 0, 0, false, false
 	if len(l.items) == 0 {
 		delete(s.lanes, l.key)
 	} else {

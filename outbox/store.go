@@ -232,8 +232,9 @@ type Outcome struct {
 	Rest []relay.Message
 	// After is how long to wait before the next try.
 	After time.Duration
-	// Apart says that what was to be told together shall be told apart: until the head of a lane has ended, it is claimed
-	// without others, so that what makes a message impossible takes nothing else with it. Parts rendered are dropped.
+	// Apart says that what was to be told together shall be told apart, so that what makes a message impossible takes
+	// nothing else with it: until its head has ended, a lane of a digest is claimed without the other lanes, and the head
+	// of a lane that was alone without the other entries. Parts rendered are dropped.
 	Apart bool
 	// Hold stops the limiter for this long; zero does not. After it one batch goes first: no other of the limiter is
 	// claimed until it is settled, and so on until one is Sent.

@@ -79,6 +79,17 @@ func digestTests() map[string]func(*testing.T, *fixture) {
 				require.Equal(t, 1, n)
 			}
 		},
+		"what waits in a lane stays together when a digest is told apart": func(t *testing.T, f *fixture) {
+			f.digest(20)
+			f.acceptMany(21)
+			f.acceptMany(21)
+			b := f.claim(1)
+			f.settle(b[0], outbox.Outcome{Result: outbox.Retry, Items: ids(b[0]), Reason: relay.Refused, Apart: true})
+			for _, b := range f.claim(100) {
+				require.Len(t, b.Lanes, 1)
+				require.Len(t, ids(b), 2, "the newest may have been seen, so nothing older may come after it")
+			}
+		},
 		"a digest has no rest": func(t *testing.T, f *fixture) {
 			f.digest(20)
 			f.acceptMany(21)

@@ -65,6 +65,7 @@ type lane struct {
 	rest    []relay.Message
 	failure outbox.Event // what the last settle said of the head, when that failed
 	bound   int          // items that rest tells
+	apart   bool         // whether the head must be in no digest
 	alone   bool         // whether the head must be told alone
 	lease   *lease
 }
@@ -211,7 +212,7 @@ func (m *Memory) giveUp(c outbox.ClaimRequest, now time.Time) {
 	}
 	slices.SortFunc(gone, func(a, b *lane) int { return cmp.Compare(a.items[0].ID, b.items[0].ID) })
 	for _, l := range gone {
-		m.settleLane(l, slices.Clone(l.items), outbox.Outcome{
+		m.settleLane(l, false, slices.Clone(l.items), outbox.Outcome{
 			Result: outbox.Dead, Reason: "destination_removed", Detail: "the integration is configured no more",
 			Items: []string{"all"},
 		}, now)
@@ -263,12 +264,12 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 		m.slots[le.limiter] = append(m.slots[le.limiter], now)
 	}
 	for i, l := range le.lanes {
-		m.settleLane(l, claimed[i], o, now)
+		m.settleLane(l, len(le.lanes) > 1, claimed[i], o, now)
 	}
 	return nil
 }
 
-func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.Time) {
+func (m *Memory) settleLane(l *lane, shared bool, claimed []item, o outbox.Outcome, now time.Time) {
 	attempt := l.attempt + 1
 	l.lease, l.crashes, l.due = nil, 0, now.Add(o.After)
 	if o.Ref != "" {
@@ -277,7 +278,10 @@ func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.
 	if len(o.Rest) > 0 {
 		l.rest, l.bound = o.Rest, len(claimed)
 	}
-	if o.Apart {
+	switch {
+	case o.Apart && shared:
+		l.apart = true
+	case o.Apart:
 		l.rest, l.bound, l.alone = nil, 0, true
 	}
 	if o.Result != outbox.Release {
@@ -323,7 +327,8 @@ func (m *Memory) settleLane(l *lane, claimed []item, o outbox.Outcome, now time.
 		if o.Result == outbox.Sent && !newest.At.Before(l.newest) {
 			l.told, l.newest = newest.entry.Told, newest.At
 		}
-		l.items, l.rest, l.bound, l.alone, l.attempt, l.due = l.items[len(claimed):], nil, 0, false, 0, now
+		l.items, l.rest, l.bound, l.apart, l.alone = l.items[len(claimed):], nil, 0, false, false
+		l.attempt, l.due = 0, now
 		l.failure = outbox.Event{}
 	}
 }
@@ -594,7 +599,7 @@ func (m *Memory) share(first *lane, c outbox.ClaimRequest, now time.Time) []*lan
 
 // shares tells whether the lane may share a message with others.
 func (l *lane) shares() bool {
-	return l.id.Destination != "" && l.ref == "" && l.bound == 0 && !l.alone && l.crashes == 0 &&
+	return l.id.Destination != "" && l.ref == "" && l.bound == 0 && !l.apart && !l.alone && l.crashes == 0 &&
 		l.items[0].Requeued.IsZero()
 }
 
