@@ -77,7 +77,7 @@ type checker struct {
 	posts  map[Post]*posted
 	groups map[int][]*Attempt // by the time they were sent
 	lanes  map[lane]*told
-	spare  []*counting
+	spare  []*counting // messages that count, oldest first
 }
 
 // posted is what is known of a post from its attempts.
@@ -441,8 +441,14 @@ func (c *checker) shown(a *Attempt, destination string, since time.Time) {
 				at, ok = end, true
 			}
 		}
-		switch {
-		case ok && !at.Before(since), c.counted(destination, since):
+		if ok && !at.Before(since) {
+			continue
+		}
+		switch counted := c.counted(destination, since); {
+		case counted != nil: // with what else the message may say of this firing
+			began, ended := f, f
+			began.Resolved, ended.Resolved = false, true
+			shown[began], shown[ended] = counted.At, counted.At
 		case ok:
 			c.point(a.Group, destination, a.Sent)
 			c.problem("%s was not told again that %s: %s, accepted at %s", destination, f, a.Post, clock(a.Sent))
@@ -453,15 +459,15 @@ func (c *checker) shown(a *Attempt, destination string, since time.Time) {
 	}
 }
 
-// counted takes one of the alerts that a message only counted.
-func (c *checker) counted(destination string, since time.Time) bool {
+// counted takes one of the alerts that a message only counted; nil when there is none left.
+func (c *checker) counted(destination string, since time.Time) *Telling {
 	for _, s := range c.spare {
 		if s.Destination == destination && s.left > 0 && !s.At.Before(since) {
 			s.left--
-			return true
+			return s.Telling
 		}
 	}
-	return false
+	return nil
 }
 
 // checkWindows counts the calls in every window of each limiter.
