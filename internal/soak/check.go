@@ -361,30 +361,36 @@ func (c *checker) checkShown() {
 			if a.Verdict != Accepted && a.Verdict != Duplicate {
 				continue
 			}
-			since := since(attempts, i)
+			from, anew := since(attempts, i)
 			for _, destination := range c.log.Destinations(group) {
-				c.shown(a, destination, since)
+				if anew && a.Verdict == Accepted && c.each(destination) {
+					c.alone(a, destination)
+				}
+				c.shown(a, destination, from)
 			}
 		}
 	}
 }
 
-// since is from when on the facts of an attempt must have been shown: from its own time on, unless the state accepted
-// before it may have had the same facts. Then a reader may know them from there, and must not be told them again; but
-// what repeats itself, as a reminder does, must be told anew.
-func since(attempts []*Attempt, i int) time.Time {
+// since is from when on the facts of an attempt must have been shown: from its own time on, and in a telling of its own
+// or of something newer, unless the state accepted before it may have had the same facts. Then a reader may know them from
+// there, and must not be told them again; but what repeats itself, as a reminder does, must be told anew.
+func since(attempts []*Attempt, i int) (from time.Time, anew bool) {
 	a := attempts[i]
-	since := a.Sent
+	from, anew = a.Sent, true
 	if a.Verdict == Accepted && (a.Reminder || repeats(attempts, i)) {
-		return since
+		return from, anew
 	}
 	for _, b := range attempts {
-		if b != a && mayAccept(b) && sameFacts(a, b) && b.Sent.Before(since) &&
-			!separated(attempts, b, a, sameFacts) {
-			since = b.Sent
+		if b == a || !mayAccept(b) || !sameFacts(a, b) || b.Sent.After(a.Answered) || separated(attempts, b, a, sameFacts) {
+			continue
+		}
+		anew = false
+		if b.Sent.Before(from) {
+			from = b.Sent
 		}
 	}
-	return since
+	return from, anew
 }
 
 // separated tells whether something else was accepted between two attempts, for certain.
@@ -424,15 +430,21 @@ func latest(a *Attempt) time.Time {
 // began.
 const settled = 10 * time.Second
 
-func (c *checker) shown(a *Attempt, destination string, since time.Time) {
+// alone checks that a post was told itself, and not within a newer one.
+func (c *checker) alone(a *Attempt, destination string) {
 	told := c.lane(destination, a.Group)
-	shown := told.shown
 	for _, f := range a.Facts {
-		if since.Equal(a.Sent) && a.Verdict == Accepted && c.each(destination) && told.last[Mark{a.Post, f}] == nil &&
-			!told.dead[Mark{a.Post, f}] {
+		if m := (Mark{a.Post, f}); told.last[m] == nil && !told.dead[m] {
 			c.point(a.Group, destination, a.Sent)
 			c.problem("%s was not told %s in a message of its own", destination, a.Post)
+			return
 		}
+	}
+}
+
+func (c *checker) shown(a *Attempt, destination string, since time.Time) {
+	shown := c.lane(destination, a.Group).shown
+	for _, f := range a.Facts {
 		at, ok := shown[f]
 		if !f.Resolved { // who learns of the end learns of the beginning
 			ended := f

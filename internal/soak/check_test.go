@@ -245,6 +245,16 @@ func TestCheck(t *testing.T) {
 					soak.Call{At: at(9000), Limiter: hook})
 			},
 		},
+		"a copy between a state and its reminder, which tells nothing new": {
+			change: func(s *script) {
+				s.Each = func(string) bool { return true }
+				copied := s.post(3000, 3, soak.Accepted, resolved(1), resolved(2))
+				copied.Node, copied.ID, copied.Answered = 2, "copy", at(3500)
+				s.post(3100, 4, soak.Accepted, resolved(1), resolved(2)).Reminder = true
+				s.tell(3115, robot, 4, resolved(1), resolved(2))
+				s.tell(3115, hook, 4, resolved(1), resolved(2))
+			},
+		},
 		"each told alone": {change: func(s *script) { s.Each = func(string) bool { return true } }},
 		"a fact in the dead letters": {
 			change: func(s *script) { s.die(hook, 3, resolved(1), resolved(2)) },
