@@ -70,7 +70,7 @@ func (a *acceptance) stage(g *group) error {
 		return nil
 	}
 	a.choose(g, w.Reminder || same)
-	if s.schedule.Pending()+g.pending+len(a.kept) > s.options.MaxPending {
+	if s.schedule.Pending()+g.pending+len(a.kept) > s.options.MaxPending || s.bytes+g.bytes >= s.options.MaxBytes {
 		return outbox.ErrFull
 	}
 
@@ -148,6 +148,8 @@ func (a *acceptance) writeRecord(g *group) {
 		entries: len(a.kept), open: len(a.kept), raw: encodeRecord(w, a.kept, time.Time{}),
 	}
 	seq, raw := a.record.seq, a.record.raw
+	a.record.size = len(raw)
+	g.bytes += len(raw)
 	g.write(func(t *tables) error { return t.webhooks.Put(key(seq), raw) })
 }
 

@@ -172,7 +172,7 @@ func (o *operation) stageRequeue(g *group) error {
 		}
 		o.records[i] = &record{
 			id: d.event.Notification, receivedAt: nanos(d.receivedAt), status: intern([]byte(d.event.Status)),
-			alerts: d.event.Alerts, entries: 1, requeued: nanos(g.now), open: 1, raw: raw,
+			alerts: d.event.Alerts, entries: 1, requeued: nanos(g.now), open: 1, raw: raw, size: len(raw),
 		}
 	}
 	if requeued > 0 && s.schedule.Pending()+g.pending+requeued > s.options.MaxPending {

@@ -151,6 +151,7 @@ func (s *Store) rebuildPending(t *tables, now time.Time) error {
 			return fmt.Errorf("webhook %x: %w", k, errCorrupt)
 		}
 		r.seq = binary.BigEndian.Uint64(k)
+		r.size = len(v)
 		s.add(r)
 		for position, se := range entries {
 			e := &entry{record: r, number: se.number, position: position}

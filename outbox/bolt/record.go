@@ -21,6 +21,7 @@ type record struct {
 	status     string
 	alerts     int
 	entries    int
+	size       int           // encoded, in bytes
 	requeued   int64         // when its only entry was brought back from the dead letters, nanoseconds; 0 when it was not
 	open       int           // entries not yet ended
 	place      *list.Element // among the pending

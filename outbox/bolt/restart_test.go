@@ -388,6 +388,22 @@ func TestAFullStoreTakesNothing(t *testing.T) {
 	s.accept(s.webhook(2, "h"))
 }
 
+func TestAFileThatIsFullOfPendingBytes(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	require.NoError(t, s.Close())
+	s.options.MaxBytes = 1
+	s.start()
+	s.accept(s.webhook(1, "g"))
+	_, err := s.Accept(t.Context(), s.webhook(2, "h"))
+	require.ErrorIs(t, err, outbox.ErrFull)
+	s.restart()
+	_, err = s.Accept(t.Context(), s.webhook(2, "h"))
+	require.ErrorIs(t, err, outbox.ErrFull)
+	s.settle(s.claimOne(), outbox.Outcome{Result: outbox.Sent})
+	s.accept(s.webhook(2, "h"))
+}
+
 func TestADiskThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

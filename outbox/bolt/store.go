@@ -34,6 +34,8 @@ type Options struct {
 	DeadRetention time.Duration
 	// MaxPending is how many entries may be pending before Accept answers ErrFull; default 100,000.
 	MaxPending int
+	// MaxBytes is how many bytes may be pending, as they are in the file, before Accept answers ErrFull; default 1 GB.
+	MaxBytes int
 	// CacheBytes bounds the bodies kept in memory, so that what is told at once is not read back; default 16 MB.
 	CacheBytes int
 	// SweepEvery is how often what is past its time is looked for; default 1 minute.
@@ -48,6 +50,7 @@ func (o Options) withDefaults() Options {
 	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
 	o.DeadRetention = cmp.Or(o.DeadRetention, 30*24*time.Hour)
 	o.MaxPending = cmp.Or(o.MaxPending, 100_000)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.CacheBytes = cmp.Or(o.CacheBytes, 16<<20)
 	o.SweepEvery = cmp.Or(o.SweepEvery, time.Minute)
 	if o.Now == nil {
@@ -89,6 +92,7 @@ type Store struct {
 	records  map[string]*record // pending, by webhook id
 	order    list.List          // pending, in the order in which they were accepted
 	recent   recent
+	bytes    int // of the pending records
 	dead     int
 	// replaced counts the records of marks and lanes written since the last sweep that replace an older one.
 	replaced int
@@ -187,6 +191,7 @@ func (s *Store) add(r *record) {
 		s.records[r.id] = r
 	}
 	r.place = s.order.PushBack(r)
+	s.bytes += r.size
 	if r.raw != nil {
 		s.recent.add(r)
 	}
@@ -210,6 +215,8 @@ func (s *Store) enqueue(
 func (s *Store) remove(r *record) {
 	s.recent.remove(r)
 	s.order.Remove(r.place)
+	s.bytes -= r.size
+	r.size = 0 // two entries that end at once may both be the last
 	if s.records[r.id] == r {
 		delete(s.records, r.id)
 	}

@@ -42,6 +42,7 @@ type group struct {
 	states   map[outbox.LaneKey]dedupe.State
 	ids      map[string]bool
 	pending  int
+	bytes    int                     // of the records
 	limiters map[relay.LimiterID]int // those to write, with the least ceiling
 }
 
