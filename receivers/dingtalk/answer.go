@@ -1,17 +1,14 @@
 package dingtalk
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/httpclient"
-	"github.com/alertrelay/relay/internal/split"
+	"github.com/alertrelay/relay/internal/robots"
 )
 
 // DingTalk's pauses.
@@ -23,69 +20,37 @@ const (
 
 // answer is what DingTalk answers, success or not, under status 200.
 type answer struct {
-	Code    code   `json:"errcode"`
-	Message string `json:"errmsg"`
+	Code    robots.Code `json:"errcode"`
+	Message string      `json:"errmsg"`
 	// Punish is deny when the caller's address is throttled. There is usually no errcode then.
 	Punish string `json:"punish"`
 }
 
-// code is an errcode: a number, or a number in quotes as in a sample of the documentation. Empty when absent.
-type code string
-
-// UnmarshalJSON reads a number, in quotes or not.
-func (c *code) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if text == "null" {
-		return nil
-	}
-	if _, err := strconv.Atoi(text); err != nil {
-		return errors.New("errcode is not a number")
-	}
-	*c = code(text)
-	return nil
-}
-
-// classify turns an answer into an error of its kind, nil when the message was taken. The error does not show the token of
-// the robot's URL.
-func classify(resp *httpclient.Response, robot *url.URL) error {
-	if resp.Status/100 != 2 {
-		// DingTalk answers 200 even to errors: any other status is from something in between.
-		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
-	}
+// classify turns an answer into an error of its kind, nil when the message was taken. The error does not
+// show token.
+func classify(resp *httpclient.Response, token string) error {
 	var a answer
-	if err := json.Unmarshal(resp.Body, &a); err != nil {
-		return relay.AsTransient(fmt.Errorf("read answer: %w", err))
+	if err := robots.Decode(resp, &a); err != nil {
+		return err
 	}
 	switch {
-	case a.Punish != "" && a.Code.kind() != relay.RateLimited:
+	case a.Punish != "" && kindOf(a.Code) != relay.RateLimited:
 		return relay.AsRateLimited(errors.New("calls from this address are throttled"), hostBan)
 	case a.Code == "":
 		return relay.AsTransient(errors.New("answer without errcode"))
 	case a.Code == "0":
 		return nil
 	}
-	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(robot.Query().Get("access_token")))
+	err := fmt.Errorf("errcode %s: %s", a.Code, robots.Label(a.Message, token))
 	if a.stale() {
 		err = fmt.Errorf("%w: %w", errStale, err)
 	}
-	kind := a.Code.kind()
+	kind := kindOf(a.Code)
 	if kind == relay.RateLimited {
 		return relay.AsRateLimited(err, robotBan)
 	}
 	return &relay.Error{Kind: kind, Err: err}
 }
-
-// label is the answer's text for a person, in one bounded line.
-func (a answer) label(token string) string {
-	text := strings.Join(strings.Fields(a.Message), " ")
-	if token != "" {
-		text = strings.ReplaceAll(text, token, "<secret>")
-	}
-	return split.Text(text, maxLabel)
-}
-
-// maxLabel bounds the text of an answer in an error, in bytes. DingTalk's are below it.
-const maxLabel = 500
 
 // errStale is DingTalk's refusal of a signature for its time: more than an hour from its own clock.
 var errStale = errors.New("signature out of time")
@@ -97,10 +62,10 @@ func (a answer) stale() bool {
 		(strings.Contains(a.Message, "invalid timestamp") || strings.Contains(a.Message, "过期"))
 }
 
-// kind says what an errcode means, apart from 0.
+// kindOf says what an errcode means, apart from 0.
 // https://open.dingtalk.com/document/development/custom-robots-send-group-messages, and codes seen in practice.
-func (c code) kind() relay.Kind {
-	switch c {
+func kindOf(code robots.Code) relay.Kind {
+	switch code {
 	case "130101", "410100": // more than 20 messages in a minute
 		return relay.RateLimited
 

@@ -1,14 +1,13 @@
 package dingtalk
 
 import (
-	"net/url"
-	"path"
 	"strings"
 
 	"github.com/prometheus/common/config"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/secret"
 )
 
@@ -21,12 +20,8 @@ type Globals struct {
 
 // Validate adds what is wrong with the keys to f, the list of the section.
 func (g Globals) Validate(f *fault.List) {
-	if u, err := url.Parse(g.APIURL); g.APIURL != "" && (err != nil || !isHTTP(u)) {
-		f.In("dingtalk_api_url").Addf("must be an http or https URL")
-	}
+	robots.ValidateAPI(g.APIURL, f.In("dingtalk_api_url"))
 }
-
-func isHTTP(u *url.URL) bool { return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" }
 
 // The forms of a message.
 const (
@@ -86,14 +81,7 @@ type PoolRobot struct {
 
 // UnmarshalYAML reads a URL, or the keys of a robot.
 func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
-	var form any
-	if err := unmarshal(&form); err != nil {
-		return err
-	}
-	if _, ok := form.(string); ok {
-		return unmarshal(&r.URL)
-	}
-	return unmarshal(&r.Robot)
+	return robots.UnmarshalYAML(unmarshal, &r.URL, &r.Robot)
 }
 
 // Mention says who is notified by name. DingTalk takes at most 50 people in a message.
@@ -138,7 +126,7 @@ func (c *Config) Validate(f *fault.List) {
 	switch {
 	case len(c.URLs) == 0:
 		c.validateRobot(f)
-	case c.addresses() > 0:
+	case !c.credential().IsZero():
 		f.In("urls").Addf("at most one of url, access_token & urls must be configured")
 	}
 	for i := range c.URLs {
@@ -154,34 +142,10 @@ func (c *Config) Validate(f *fault.List) {
 }
 
 func (r *Robot) validateRobot(f *fault.List) {
-	switch n := r.addresses(); {
-	case n == 0:
-		f.Addf("one of url, url_file, access_token & access_token_file must be configured")
-	case n > 1:
-		f.Addf("at most one of url, url_file, access_token & access_token_file must be configured")
-	}
-	if !r.URL.IsZero() && !isRobotURL(r.URL.Reveal()) {
-		f.In("url").Addf("must be an http or https URL with an access_token")
-	}
+	r.credential().Validate(f)
 	if !r.Secret.IsZero() && r.SecretFile != "" {
 		f.In("secret").Addf("at most one of secret & secret_file must be configured")
 	}
-}
-
-// addresses counts the ways in which the robot is given.
-func (r *Robot) addresses() int {
-	n := 0
-	for _, given := range []bool{!r.URL.IsZero(), r.URLFile != "", !r.AccessToken.IsZero(), r.AccessTokenFile != ""} {
-		if given {
-			n++
-		}
-	}
-	return n
-}
-
-func isRobotURL(text string) bool {
-	_, err := parse(text)
-	return err == nil
 }
 
 func (m Mention) validate(f *fault.List) {
@@ -198,15 +162,4 @@ func (m Mention) validate(f *fault.List) {
 			}
 		}
 	}
-}
-
-// robotName is the robot's default name. A file names its robot and keeps doing so when the token in it is rotated; of a URL
-// or token written down there is only its hash.
-func (r *Robot) robotName() string {
-	for _, file := range []secret.File{r.URLFile, r.AccessTokenFile} {
-		if base := path.Base(string(file)); file != "" {
-			return strings.TrimSuffix(base, path.Ext(base))
-		}
-	}
-	return secret.ID(r.URL.Reveal() + r.AccessToken.Reveal())
 }

@@ -18,12 +18,13 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/httpclient"
+	"github.com/alertrelay/relay/internal/robots"
 )
 
 // Integration is one item of dingtalk_configs.
 type Integration struct {
 	name   string
-	robots []*robot
+	robots robots.Pool[*robot]
 	client *http.Client
 	now    func() time.Time
 
@@ -66,7 +67,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	if c.HTTPConfig != nil {
 		i.client, errs[2] = httpclient.New(c.HTTPConfig, "dingtalk")
 	}
-	errs[3] = i.addRobots(c)
+	i.robots, errs[3] = c.open()
 	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), fault.At("http_config", errs[2]), errs[3])
 	if err != nil {
 		return relay.Setup{}, err
@@ -75,12 +76,10 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	setup := c.Setup(relay.Limit{Messages: rateMessages, Per: ratePer})
 	setup.Integration = i
 	if setup.Name == "" {
-		setup.Name = c.defaultName()
+		setup.Name = i.robots[0].Name()
 	}
 	i.name = setup.Name
-	for _, r := range i.robots {
-		setup.Limiters = append(setup.Limiters, r.limiter)
-	}
+	setup.Limiters = i.robots.Limiters()
 	return setup, nil
 }
 
@@ -94,39 +93,6 @@ func (i *Integration) mention(m Mention) {
 	}
 }
 
-func (i *Integration) addRobots(c Config) error {
-	if len(c.URLs) == 0 {
-		r, err := newRobot(c.Robot, c.apiURL)
-		i.robots = []*robot{r}
-		return err
-	}
-	var errs []error
-	first := map[relay.LimiterID]int{}
-	for n, each := range c.URLs {
-		r, err := newRobot(each.Robot, c.apiURL)
-		if err == nil {
-			if other, taken := first[r.limiter]; taken {
-				err = fmt.Errorf("the same robot as urls[%d]", other)
-			}
-		}
-		if err != nil {
-			errs = append(errs, fault.At(fmt.Sprintf("urls[%d]", n), err))
-			continue
-		}
-		first[r.limiter] = n
-		i.robots = append(i.robots, r)
-	}
-	return errors.Join(errs...)
-}
-
-// defaultName is that of the robot, or of the first of a pool.
-func (c *Config) defaultName() string {
-	if len(c.URLs) > 0 {
-		return c.URLs[0].robotName()
-	}
-	return c.robotName()
-}
-
 // Destination is the robot's group, the same for every notification.
 func (i *Integration) Destination(*relay.Notification) (relay.Destination, error) {
 	return relay.Destination{Key: i.name}, nil
@@ -134,7 +100,7 @@ func (i *Integration) Destination(*relay.Notification) (relay.Destination, error
 
 // Send posts one message through the robot whose slot was claimed.
 func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
-	r := i.robot(m.Limiter)
+	r := i.robots.With(m.Limiter)
 	u, err := r.request(i.now())
 	if err != nil {
 		return relay.Receipt{}, relay.AsMisconfigured(fmt.Errorf("dingtalk: %w", err))
@@ -143,29 +109,8 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("dingtalk: post message: %w", err)
 	}
-	if err := r.judge(classify(resp, u)); err != nil {
+	if err := r.judge(classify(resp, u.Query().Get(tokenKey))); err != nil {
 		return relay.Receipt{}, fmt.Errorf("dingtalk: post message: %w", err)
 	}
 	return relay.Receipt{Detail: "errcode 0"}, nil
-}
-
-// robot is the one with the limiter, or the first.
-func (i *Integration) robot(limiter relay.LimiterID) *robot {
-	for _, r := range i.robots {
-		if r.limiter == limiter {
-			return r
-		}
-	}
-	return i.robots[0]
-}
-
-// judge lets the first refusal of a signature for its time pass as transient: the next request is signed anew. When that
-// does not help, the clock of this host is wrong, and a person must act.
-func (r *robot) judge(err error) error {
-	stale := errors.Is(err, errStale)
-	if stale && !r.stale.Swap(true) {
-		return relay.AsTransient(err)
-	}
-	r.stale.Store(stale)
-	return err
 }

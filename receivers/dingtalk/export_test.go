@@ -1,12 +1,8 @@
 package dingtalk
 
-import (
-	"net/url"
-
-	"github.com/alertrelay/relay/internal/httpclient"
-)
+import "github.com/alertrelay/relay/internal/httpclient"
 
 // Classify is classify for the fuzzer.
 func Classify(status int, body []byte, token string) error {
-	return classify(&httpclient.Response{Status: status, Body: body}, &url.URL{RawQuery: "access_token=" + url.QueryEscape(token)})
+	return classify(&httpclient.Response{Status: status, Body: body}, token)
 }

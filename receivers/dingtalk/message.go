@@ -1,12 +1,11 @@
 package dingtalk
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/split"
 )
 
@@ -76,7 +75,7 @@ func (i *Integration) part(p split.Part) (relay.Message, int, error) {
 	} else {
 		b.Text = &text{Content: m.Text}
 	}
-	m.Body = encode(b)
+	m.Body = robots.Encode(b)
 	return m, maxBody - len(m.Body), nil
 }
 
@@ -147,13 +146,4 @@ func oneLine(title string) string {
 		title = "-" // DingTalk refuses an empty title
 	}
 	return title
-}
-
-// encode writes b as raw UTF-8: escapes would count against the limit.
-func encode(b body) []byte {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(b) // strings and booleans, into memory
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

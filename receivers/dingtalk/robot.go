@@ -14,71 +14,58 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/secret"
 )
 
-// robot is where and how to send: one credential, one limiter.
+// tokenKey is what DingTalk calls a robot's credential, in its webhook URL and in the configuration.
+const tokenKey = "access_token"
+
+// robot is where and how to send.
 type robot struct {
-	limiter relay.LimiterID
-	url     secret.Value
-	api     string // where token belongs to; empty when url is given
-	token   secret.Value
-	secret  secret.Value
+	*robots.Robot
+
+	secret secret.Value
 	// stale says that DingTalk refused the last signature for its time.
 	stale atomic.Bool
 }
 
-func newRobot(c Robot, api string) (*robot, error) {
-	r := &robot{
-		url:    secret.Of(c.URL, c.URLFile),
-		token:  secret.Of(c.AccessToken, c.AccessTokenFile),
-		secret: secret.Of(c.Secret, c.SecretFile),
+// open makes the item's robot, or its pool.
+func (c *Config) open() (robots.Pool[*robot], error) {
+	open := func(r PoolRobot) (*robot, error) {
+		return newRobot(r.Robot, strings.TrimSuffix(c.apiURL, "/")+"/robot/send")
 	}
-	key := "url_file"
-	if r.url.IsZero() {
-		r.api, key = api, "access_token_file"
+	if len(c.URLs) > 0 {
+		return robots.OpenPool(c.URLs, open)
 	}
-	u, err := r.address()
-	if err != nil {
-		return nil, fault.At(key, err)
-	}
-	if _, err := r.secret.Reveal(); err != nil {
-		return nil, fault.At("secret_file", err)
-	}
-	r.limiter = relay.LimiterID("dingtalk/" + secret.ID(u.Query().Get("access_token")))
-	return r, nil
+	r, err := open(PoolRobot{c.Robot})
+	return robots.Pool[*robot]{r}, err
 }
 
-// address is the robot's URL as it is configured now.
-func (r *robot) address() (*url.URL, error) {
-	if r.api != "" {
-		token, err := r.token.Reveal()
-		if err != nil {
-			return nil, err
-		}
-		return parse(strings.TrimSuffix(r.api, "/") + "/robot/send?access_token=" + url.QueryEscape(token))
-	}
-	text, err := r.url.Reveal()
+func newRobot(c Robot, endpoint string) (*robot, error) {
+	address, err := c.credential().Open(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	return parse(text)
+	r := &robot{Robot: address, secret: secret.Of(c.Secret, c.SecretFile)}
+	if _, err := r.secret.Reveal(); err != nil {
+		return nil, fault.At("secret_file", err)
+	}
+	return r, nil
 }
 
-// parse reads a robot's URL. Its errors do not show it.
-func parse(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || !isHTTP(u) || u.Query().Get("access_token") == "" {
-		return nil, errors.New("must be an http or https URL with an access_token")
+func (r *Robot) credential() robots.Credential {
+	return robots.Credential{
+		Vendor: "dingtalk", Key: tokenKey, Noun: "an access_token",
+		URL: r.URL, URLFile: r.URLFile, Token: r.AccessToken, TokenFile: r.AccessTokenFile,
 	}
-	return u, nil
 }
 
 // request is the URL to post to at the time now, signed when the robot has a secret. A signature is good for an hour
 // from now, so each request has its own.
 // https://open.dingtalk.com/document/dingstart/customize-robot-security-settings
 func (r *robot) request(now time.Time) (*url.URL, error) {
-	u, err := r.address()
+	u, err := r.URL()
 	if err != nil {
 		return nil, err
 	}
@@ -102,4 +89,15 @@ func sign(timestamp, key string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	_, _ = fmt.Fprintf(mac, "%s\n%s", timestamp, key)
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// judge lets the first refusal of a signature for its time pass as transient: the next request is signed anew. When that
+// does not help, the clock of this host is wrong, and a person must act.
+func (r *robot) judge(err error) error {
+	stale := errors.Is(err, errStale)
+	if stale && !r.stale.Swap(true) {
+		return relay.AsTransient(err)
+	}
+	r.stale.Store(stale)
+	return err
 }

@@ -1,16 +1,14 @@
 package wecom
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/httpclient"
-	"github.com/alertrelay/relay/internal/split"
+	"github.com/alertrelay/relay/internal/robots"
 )
 
 // ban is how long WeCom takes nothing from a robot that sent too much: as long as the window it exceeded.
@@ -19,36 +17,16 @@ const ban = time.Minute
 
 // answer is what WeCom answers, success or not, under status 200.
 type answer struct {
-	Code code `json:"errcode"`
+	Code robots.Code `json:"errcode"`
 	// Message is a label only: a success may read "ok. Warning: wrong json format. ".
 	Message string `json:"errmsg"`
 }
 
-// code is an errcode, as it is written. Empty when absent.
-type code string
-
-// UnmarshalJSON reads a number, in quotes or not.
-func (c *code) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if text == "null" {
-		return nil
-	}
-	if _, err := strconv.Atoi(text); err != nil {
-		return errors.New("errcode is not a number")
-	}
-	*c = code(text)
-	return nil
-}
-
 // classify turns an answer into an error of its kind, nil when the message was taken. The error does not show key.
 func classify(resp *httpclient.Response, key string) error {
-	if resp.Status/100 != 2 {
-		// WeCom answers 200 even to errors: any other status is from something in between.
-		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
-	}
 	var a answer
-	if err := json.Unmarshal(resp.Body, &a); err != nil {
-		return relay.AsTransient(fmt.Errorf("read answer: %w", err))
+	if err := robots.Decode(resp, &a); err != nil {
+		return err
 	}
 	switch a.Code {
 	case "":
@@ -56,31 +34,19 @@ func classify(resp *httpclient.Response, key string) error {
 	case "0":
 		return nil
 	}
-	err := fmt.Errorf("errcode %s: %s", a.Code, a.label(key))
-	kind := a.Code.kind()
+	text, _, _ := strings.Cut(a.Message, ", hint:") // its tail is our own address and a link
+	err := fmt.Errorf("errcode %s: %s", a.Code, robots.Label(text, key))
+	kind := kindOf(a.Code)
 	if kind == relay.RateLimited {
 		return relay.AsRateLimited(err, ban)
 	}
 	return &relay.Error{Kind: kind, Err: err}
 }
 
-// label is the answer's text for a person, in one bounded line, without its tail: our own address and a link.
-func (a answer) label(key string) string {
-	text, _, _ := strings.Cut(a.Message, ", hint:")
-	text = strings.Join(strings.Fields(text), " ")
-	if key != "" {
-		text = strings.ReplaceAll(text, key, "<secret>")
-	}
-	return split.Text(text, maxLabel)
-}
-
-// maxLabel bounds the text of an answer in an error, in bytes. WeCom's are below it.
-const maxLabel = 500
-
-// kind says what an errcode means, apart from 0.
+// kindOf says what an errcode means, apart from 0.
 // https://developer.work.weixin.qq.com/document/path/90313, and codes seen in practice.
-func (c code) kind() relay.Kind {
-	switch c {
+func kindOf(code robots.Code) relay.Kind {
+	switch code {
 	case "45009": // more than 20 messages in a minute
 		return relay.RateLimited
 

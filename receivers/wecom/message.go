@@ -1,13 +1,12 @@
 package wecom
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/split"
 )
 
@@ -120,10 +119,10 @@ func (f form) part(p split.Part) (relay.Message, int, error) {
 	}
 	m.Text = complete(content, p.Mentions)
 	if asText {
-		m.Body = encode(body{Type: TypeText, Text: &text{m.Text, mention.users(), mention.Mobiles}})
+		m.Body = robots.Encode(body{Type: TypeText, Text: &text{m.Text, mention.users(), mention.Mobiles}})
 		return m, maxText - len(m.Text), nil
 	}
-	m.Body = encode(body{Type: TypeMarkdown, Markdown: &markdown{m.Text}})
+	m.Body = robots.Encode(body{Type: TypeMarkdown, Markdown: &markdown{m.Text}})
 	return m, maxMarkdown - len(m.Text), nil
 }
 
@@ -166,13 +165,4 @@ func complete(content string, mentions []string) string {
 		content += "\n" + strings.Join(missing, " ")
 	}
 	return content
-}
-
-// encode writes b as raw UTF-8: whether WeCom takes escapes is not documented.
-func encode(b body) []byte {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(b) // strings, into memory
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

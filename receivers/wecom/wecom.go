@@ -12,18 +12,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/httpclient"
+	"github.com/alertrelay/relay/internal/robots"
 )
 
 // Integration is one item of wecom_configs.
 type Integration struct {
 	name   string
-	robots []*robot
+	robots robots.Pool[*robots.Robot]
 	client *http.Client
 
 	templates   relay.Renderer
@@ -65,7 +65,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	if c.HTTPConfig != nil {
 		i.client, errs[3] = httpclient.New(c.HTTPConfig, "wecom")
 	}
-	errs[4] = i.addRobots(c)
+	i.robots, errs[4] = c.open()
 	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), fault.At("text_twin", errs[2]),
 		fault.At("http_config", errs[3]), errs[4])
 	if err != nil {
@@ -75,46 +75,11 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	setup := c.Setup(relay.Limit{Messages: rateMessages, Per: ratePer})
 	setup.Integration = i
 	if setup.Name == "" {
-		setup.Name = c.defaultName()
+		setup.Name = i.robots[0].Name()
 	}
 	i.name = setup.Name
-	for _, r := range i.robots {
-		setup.Limiters = append(setup.Limiters, r.limiter)
-	}
+	setup.Limiters = i.robots.Limiters()
 	return setup, nil
-}
-
-func (i *Integration) addRobots(c Config) error {
-	if len(c.URLs) == 0 {
-		r, err := newRobot(c.Robot, c.apiURL)
-		i.robots = []*robot{r}
-		return err
-	}
-	var errs []error
-	first := map[relay.LimiterID]int{}
-	for n, each := range c.URLs {
-		r, err := newRobot(each.Robot, c.apiURL)
-		if err == nil {
-			if other, taken := first[r.limiter]; taken {
-				err = fmt.Errorf("the same robot as urls[%d]", other)
-			}
-		}
-		if err != nil {
-			errs = append(errs, fault.At(fmt.Sprintf("urls[%d]", n), err))
-			continue
-		}
-		first[r.limiter] = n
-		i.robots = append(i.robots, r)
-	}
-	return errors.Join(errs...)
-}
-
-// defaultName is that of the robot, or of the first of a pool.
-func (c *Config) defaultName() string {
-	if len(c.URLs) > 0 {
-		return c.URLs[0].robotName()
-	}
-	return c.robotName()
 }
 
 // Destination is the robot's group, the same for every notification.
@@ -124,7 +89,7 @@ func (i *Integration) Destination(*relay.Notification) (relay.Destination, error
 
 // Send posts one message through the robot whose slot was claimed.
 func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
-	u, err := i.robot(m.Limiter).address()
+	u, err := i.robots.With(m.Limiter).URL()
 	if err != nil {
 		return relay.Receipt{}, relay.AsMisconfigured(fmt.Errorf("wecom: %w", err))
 	}
@@ -132,14 +97,8 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
 	}
-	if err := classify(resp, u.Query().Get("key")); err != nil {
+	if err := classify(resp, u.Query().Get(tokenKey)); err != nil {
 		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
 	}
 	return relay.Receipt{Detail: "errcode 0"}, nil
-}
-
-// robot is the one with the limiter, or the first.
-func (i *Integration) robot(limiter relay.LimiterID) *robot {
-	n := slices.IndexFunc(i.robots, func(r *robot) bool { return r.limiter == limiter })
-	return i.robots[max(0, n)]
 }
