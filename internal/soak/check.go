@@ -460,7 +460,11 @@ func (c *checker) shown(a *Attempt, destination string, since time.Time) {
 		case counted != nil: // with what else the message may say of this firing
 			began, ended := f, f
 			began.Resolved, ended.Resolved = false, true
-			shown[began], shown[ended] = counted.At, counted.At
+			for _, fact := range []Fact{began, ended} {
+				if counted.At.After(shown[fact]) {
+					shown[fact] = counted.At
+				}
+			}
 		case ok:
 			c.point(a.Group, destination, a.Sent)
 			c.problem("%s was not told again that %s: %s, accepted at %s", destination, f, a.Post, clock(a.Sent))

@@ -290,6 +290,16 @@ func TestCheck(t *testing.T) {
 				s.tell(2015, hook, 3, resolved(1)).Counted = 1
 			},
 		},
+		"a fact counted, and later told": {
+			change: func(s *script) {
+				s.forget(hook, 3)
+				s.tell(2015, hook, 3, resolved(1)).Counted = 1
+				s.post(3000, 4, soak.Accepted, firing(2))
+				for _, destination := range []string{robot, hook} {
+					s.tell(3015, destination, 4, firing(2))
+				}
+			},
+		},
 		"a repetition after a lost answer": {
 			change: func(s *script) {
 				s.Tellings[5].AnswerLost = true
