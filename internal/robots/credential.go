@@ -1,5 +1,5 @@
-// Package robots is what DingTalk's and WeCom's group robots have in common: a robot is a webhook URL with a credential in
-// it, several robots of one group make a pool, and the vendor answers 200 with an errcode. The two integrations send
+// Package robots is what DingTalk's and WeCom's group robots have in common: a robot is a webhook URL with a credential
+// in it, several robots of one group make a pool, and the vendor answers 200 with an errcode. The two integrations send
 // through it; whatever the vendors do differently stays in their own folders.
 //
 // It promises that no error shows a URL or a credential.

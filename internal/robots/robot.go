@@ -54,8 +54,8 @@ func (r *Robot) URL() (*url.URL, error) {
 // Limiter is the id of what the vendor counts: the token.
 func (r *Robot) Limiter() relay.LimiterID { return r.limiter }
 
-// Name is the robot's default name. A file names its robot and keeps doing so when the token in it is rotated; of a URL or
-// token written down there is only its hash.
+// Name is the robot's default name. A file names its robot and keeps doing so when the token in it is rotated; of a URL
+// or token written down there is only its hash.
 func (r *Robot) Name() string {
 	c := r.credential
 	for _, file := range []secret.File{c.URLFile, c.TokenFile} {

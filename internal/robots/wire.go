@@ -13,8 +13,8 @@ import (
 	"github.com/alertrelay/relay/internal/split"
 )
 
-// Encode writes a request of strings and booleans as raw UTF-8: escapes would count against DingTalk's limit, and whether
-// WeCom takes them is not documented.
+// Encode writes a request of strings and booleans as raw UTF-8: escapes would count against DingTalk's limit, and
+// whether WeCom takes them is not documented.
 func Encode(body any) []byte {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
@@ -23,8 +23,8 @@ func Encode(body any) []byte {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
 
-// Decode reads the vendor's answer into answer. Its error is transient: that was not the vendor, who answers 200 even to
-// errors, but something in between.
+// Decode reads the vendor's answer into answer. Its error is transient: that was not the vendor, who answers 200 even
+// to errors, but something in between.
 func Decode(resp *httpclient.Response, answer any) error {
 	if resp.Status/100 != 2 {
 		return relay.AsTransient(fmt.Errorf("status %d", resp.Status))
