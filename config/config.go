@@ -96,7 +96,7 @@ type Dedupe struct {
 type Delivery struct {
 	// MaxAge is when retrying ends in the dead letters.
 	MaxAge model.Duration `yaml:"max_age"`
-	// Workers is the number of deliveries under way.
+	// Workers bounds the messages that are decoded and rendered at the same time.
 	Workers int `yaml:"workers"`
 	// MaxPending is the number of entries beyond which no more are accepted.
 	MaxPending int `yaml:"max_pending"`
