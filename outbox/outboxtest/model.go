@@ -46,6 +46,7 @@ type machine struct {
 	model   *Memory
 	batches []outbox.Batch // all that were ever claimed
 	count   int
+	last    outbox.Webhook // accepted; now and then it comes again
 }
 
 func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
@@ -59,15 +60,26 @@ func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 }
 
 func (m *machine) accept(rt *rapid.T) {
+	w := m.last
+	if w.ID == "" || rapid.IntRange(0, 9).Draw(rt, "again") != 0 {
+		w = m.webhook(rt)
+	}
+	m.last = w
+	want, err := m.model.Accept(m.t.Context(), w)
+	require.NoError(rt, err)
+	got, err := m.store.Accept(m.t.Context(), w)
+	require.NoError(rt, err)
+	require.Equal(rt, want, got)
+}
+
+// webhook draws one that was not accepted before.
+func (m *machine) webhook(rt *rapid.T) outbox.Webhook {
 	m.count++
 	group := rapid.SampledFrom([]string{"g", "h", "i", "j", "k", "l"}).Draw(rt, "group")
 	w := outbox.Webhook{
 		ID: fmt.Sprintf("w%03d", m.count), ReceivedAt: m.Now(), GroupKey: group, Receiver: "ops",
 		Slot: slot(group), State: state(rapid.IntRange(1, 3).Draw(rt, "state")), Window: 2 * time.Minute,
 		Reminder: rapid.IntRange(0, 9).Draw(rt, "reminder") == 0, Alerts: 1, Status: relay.StatusFiring,
-	}
-	if m.count > 1 && rapid.IntRange(0, 9).Draw(rt, "again") == 0 {
-		w.ID = fmt.Sprintf("w%03d", m.count-1)
 	}
 	for range rapid.IntRange(0, 3).Draw(rt, "entries") {
 		room := rapid.SampledFrom([]string{"", "", "", "7"}).Draw(rt, "room")
@@ -82,11 +94,7 @@ func (m *machine) accept(rt *rapid.T) {
 			Told: map[string]time.Time{"a": m.Now()},
 		})
 	}
-	want, err := m.model.Accept(m.t.Context(), w)
-	require.NoError(rt, err)
-	got, err := m.store.Accept(m.t.Context(), w)
-	require.NoError(rt, err)
-	require.Equal(rt, want, got)
+	return w
 }
 
 func (m *machine) claim(rt *rapid.T) {
