@@ -18,6 +18,8 @@ type Message struct {
 	Omitted int `json:"omitted,omitempty"`
 	// Fallback says that the built-in plain text stands in for the configured template, and why.
 	Fallback string `json:"fallback,omitempty"`
+	// Again says that some recipients have got it already: this is for those who refused it for now.
+	Again bool `json:"again,omitempty"`
 	// Limiter is the credential to send with. Deliver sets it to the one whose slot was claimed.
 	Limiter LimiterID `json:"-"`
 	// Previous is the handle the last delivery of this lane left behind. Deliver sets it.
@@ -34,6 +36,9 @@ type Receipt struct {
 	Ref Ref
 	// Refused names recipients that did not get the message although others did, each with the vendor's reason.
 	Refused map[string]string
+	// Again is the message for those of the Refused who may take it later; nil when there are none. It is sent until
+	// they take it, refuse it for good, or it is too old.
+	Again *Message
 	// Detail is the vendor's answer in a few words, for the history. No secret in it.
 	Detail string
 }

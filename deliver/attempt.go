@@ -78,6 +78,9 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 		o.Hold = max(o.Hold, hold)
 		return o
 	}
+	if a.receipt.Again != nil {
+		return d.partly(ctx, a, parts[1:])
+	}
 	ref := a.receipt.Ref
 	if a.digest() {
 		ref = "" // none of the groups goes on where all were told
@@ -207,7 +210,7 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		err:     err,
 		attempt: a.lane.Attempt,
 		age:     d.now().Sub(a.newest()),
-		plain:   a.message.Fallback != "" && !a.digest(),
+		final:   (a.message.Fallback != "" || a.message.Again) && !a.digest(),
 		random:  d.random(),
 	}.outcome(d.maxAge)
 	o.Duration, o.Part, o.Parts, o.Fallback = a.took, a.message.Part, a.message.Parts, a.message.Fallback
@@ -232,6 +235,17 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		o.After = 0
 	}
 	return o
+}
+
+// partly keeps a message that some recipients took and others refused for now: these alone get it again. A digest has no
+// place to keep it, so all get it again.
+func (d *Deliverer) partly(ctx context.Context, a *attempt, rest []relay.Message) outbox.Outcome {
+	if !a.digest() {
+		again := *a.receipt.Again
+		again.Again = true
+		a.lane.Rest = append([]relay.Message{again}, rest...)
+	}
+	return d.failed(ctx, a, relay.AsTransient(errors.New("taken by some recipients; "+receiptDetail(a.receipt))))
 }
 
 // newest is when the newest notification of the batch was accepted, or brought back from the dead letters: that gives it

@@ -137,6 +137,47 @@ func TestOutcomes(t *testing.T) {
 			},
 		},
 		{
+			name: "who refused for now gets it again, alone",
+			setup: func(f *fake, _ *lane, _ *memory) {
+				f.send = func(_ context.Context, m relay.Message) (relay.Receipt, error) {
+					if m.Again {
+						require.Equal(t, "for b", string(m.Body))
+						return relay.Receipt{Detail: "ok"}, nil
+					}
+					again := m
+					again.Body = []byte("for b")
+					return relay.Receipt{Refused: map[string]string{"b@x": "450 later"}, Again: &again}, nil
+				}
+			},
+			want: func(t *testing.T, f *fake, o []outbox.Outcome) {
+				t.Helper()
+				require.Equal(t, outbox.Retry, o[0].Result)
+				require.Equal(t, relay.Transient, o[0].Reason)
+				require.Contains(t, o[0].Detail, "b@x: 450 later")
+				require.Len(t, o[0].Rest, 1)
+				require.Equal(t, outbox.Sent, o[1].Result)
+				require.Equal(t, f.sent[0].ID, f.sent[1].ID, "the id is stable over retries")
+				require.Len(t, f.rendered, 1)
+			},
+		},
+		{
+			name: "who refuses in the end is dead, and nobody gets it twice",
+			setup: func(f *fake, _ *lane, _ *memory) {
+				f.send = func(_ context.Context, m relay.Message) (relay.Receipt, error) {
+					if m.Again {
+						return relay.Receipt{}, relay.AsRefused(vendor)
+					}
+					return relay.Receipt{Refused: map[string]string{"b@x": "450 later"}, Again: &m}, nil
+				}
+			},
+			want: func(t *testing.T, f *fake, o []outbox.Outcome) {
+				t.Helper()
+				require.Equal(t, outbox.Dead, o[1].Result)
+				require.Len(t, f.sent, 2)
+				require.Len(t, f.rendered, 1, "the plain text would go to all")
+			},
+		},
+		{
 			name: "an unclassified error is transient",
 			setup: func(f *fake, _ *lane, _ *memory) {
 				f.send = failing(1, vendor)

@@ -30,7 +30,7 @@ type failure struct {
 	err     error
 	attempt int
 	age     time.Duration // of the newest notification in it
-	plain   bool          // the refused message was the plain fallback already
+	final   bool          // a refusal is final: it was the plain fallback, or some recipients have it already
 	random  float64       // in [0, 1)
 }
 
@@ -47,7 +47,7 @@ func (f failure) outcome(maxAge time.Duration) outbox.Outcome {
 	case relay.Misconfigured:
 		o.Hold = misconfiguredHold
 	case relay.Refused:
-		if f.plain {
+		if f.final {
 			o.Result = outbox.Dead
 		}
 	case relay.Transient, relay.TokenExpired:

@@ -76,7 +76,7 @@ func (i *Integration) Destination(n *relay.Notification) (relay.Destination, err
 }
 
 // Send hands one mail to the server. It succeeds when the server took the mail for at least one recipient; the Receipt
-// names the others.
+// names the others, and has the mail for those of them that the server may take later.
 func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
 	var e envelope
 	if err := json.Unmarshal(m.Body, &e); err != nil {
@@ -87,7 +87,15 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 		return relay.Receipt{}, err
 	}
 	defer s.close()
-	return s.send(e)
+	receipt, later, err := s.send(e)
+	if err == nil && len(later) > 0 {
+		e.To = later
+		if m.Body, err = json.Marshal(e); err != nil {
+			return relay.Receipt{}, relay.AsRefused(fmt.Errorf("write message: %w", err))
+		}
+		receipt.Again = &m
+	}
+	return receipt, err
 }
 
 // host is the mail server without its port.

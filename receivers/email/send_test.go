@@ -87,6 +87,7 @@ func TestOneRefusedRecipientKeepsNobodyElseFromTheMail(t *testing.T) {
 		"gone@example.org": "RCPT: 550 5.1.1 no such user", "busy@example.org": "RCPT: 450 4.2.1 greylisted",
 	}, receipt.Refused)
 	require.Equal(t, []string{"a@example.org", "b@example.org"}, s.all()[0].to)
+	require.Contains(t, string(receipt.Again.Body), `"to":["busy@example.org"]`, "who may take it later gets it again, alone")
 
 	c.To = "gone@example.org, busy@example.org"
 	_, err = send(t, c)

@@ -157,42 +157,40 @@ func withhold(err error, identity, user, key string) error {
 }
 
 // send makes one mail transaction (RFC 5321 §3.3): MAIL, RCPT for each recipient, DATA to those accepted.
-func (s *session) send(e envelope) (relay.Receipt, error) {
+func (s *session) send(e envelope) (receipt relay.Receipt, later []string, err error) {
 	s.client.SkipSMTPUTF8(ascii(e.From) && ascii(strings.Join(e.To, "")))
 	if err := s.client.Mail(path(e.From)); err != nil {
 		stage := stageMail
 		if s.fixedFrom {
 			stage = stageSender
 		}
-		return relay.Receipt{}, reply(s.ctx, stage, err)
+		return relay.Receipt{}, nil, reply(s.ctx, stage, err)
 	}
-	refused, err := s.recipients(e.To)
+	receipt.Refused, later, err = s.recipients(e.To)
 	if err != nil {
-		return relay.Receipt{}, err
+		return relay.Receipt{}, nil, err
 	}
 	w, err := s.client.Data()
 	if err != nil {
-		return relay.Receipt{}, reply(s.ctx, stageData, err)
+		return relay.Receipt{}, nil, reply(s.ctx, stageData, err)
 	}
 	if _, err := w.Write([]byte(e.Mail)); err != nil {
-		return relay.Receipt{}, reply(s.ctx, stageData, err)
+		return relay.Receipt{}, nil, reply(s.ctx, stageData, err)
 	}
 	// From here on a lost connection leaves it open whether the server took the mail. That is transient: the next
 	// attempt has the same Message-ID.
 	if err := w.Close(); err != nil {
-		return relay.Receipt{}, reply(s.ctx, stageEnd, err)
+		return relay.Receipt{}, nil, reply(s.ctx, stageEnd, err)
 	}
-	receipt := relay.Receipt{Refused: refused}
 	if d, ok := w.(*smtp.DataCloser); ok {
 		receipt.Detail = oneLine(d.ServerResponse(), maxReplyRunes)
 	}
-	return receipt, nil
+	return receipt, later, nil
 }
 
-// recipients names the recipients to the server. It returns those it refused while it took others; when it took none, an
-// error.
-func (s *session) recipients(to []string) (map[string]string, error) {
-	var refused map[string]string
+// recipients names the recipients to the server. It returns those it refused while it took others, and which of them it
+// may take later; when it took none, an error.
+func (s *session) recipients(to []string) (refused map[string]string, later []string, err error) {
 	var worst error
 	for _, address := range to {
 		err := s.client.Rcpt(path(address))
@@ -201,18 +199,21 @@ func (s *session) recipients(to []string) (map[string]string, error) {
 		}
 		err = reply(s.ctx, stageRecipient, err)
 		if !answered(err) {
-			return nil, err
+			return nil, nil, err
 		}
 		if refused == nil {
 			refused = map[string]string{}
 		}
 		refused[address] = err.Error()
+		if relay.KindOf(err) != relay.Refused {
+			later = append(later, address)
+		}
 		worst = hopeful(worst, err)
 	}
 	if len(refused) == len(to) {
-		return nil, worst
+		return nil, nil, worst
 	}
-	return refused, nil
+	return refused, later, nil
 }
 
 // hopeful returns of two errors the one that leaves more hope: an address that may be taken later is worth a retry even
