@@ -74,28 +74,33 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // request sends a request, prints the answer's body, and wants a status: http GET URL 200, http POST URL 200 FILE. It
-// waits up to ten seconds for somebody to listen.
+// waits up to ten seconds for somebody to listen, and for a relay that is still starting.
 func request(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: http METHOD URL STATUS [BODY-FILE]")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	body := ""
+	if len(args) > 3 {
+		body = ts.ReadFile(args[3])
+	}
 	for {
-		body := ""
-		if len(args) > 3 {
-			body = ts.ReadFile(args[3])
-		}
 		req, err := http.NewRequestWithContext(ctx, args[0], args[1], strings.NewReader(body))
 		ts.Check(err)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil && ctx.Err() == nil {
-			continue // nobody listens yet
+			pause(ctx)
+			continue
 		}
 		ts.Check(err)
 		answer, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		ts.Check(err)
+		if resp.StatusCode == http.StatusServiceUnavailable && args[2] != "503" && ctx.Err() == nil {
+			pause(ctx)
+			continue
+		}
 		ts.Logf("%s\n%s", resp.Status, answer)
 		if strconv.Itoa(resp.StatusCode) != args[2] {
 			ts.Fatalf("status %d, want %s", resp.StatusCode, args[2])
@@ -103,6 +108,14 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 		_, err = ts.Stdout().Write(answer)
 		ts.Check(err)
 		return
+	}
+}
+
+// pause leaves a starting program the processor for a moment.
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
 	}
 }
 
