@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -44,7 +45,12 @@ func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
 // so that a vendor does not take the longer message for a copy of the shorter.
 func deliveryID(b outbox.Batch) string {
 	if len(b.Lanes) == 1 && len(b.Lanes[0].Items) == 1 {
-		return b.Lanes[0].Items[0].ID
+		item := b.Lanes[0].Items[0]
+		if item.Requeued.IsZero() {
+			return item.ID
+		}
+		// A person wants it told again: the vendor shall not take it for a copy of an attempt that it may remember.
+		return item.ID + "-" + strconv.FormatInt(item.Requeued.UnixMilli(), 36)
 	}
 	h := sha256.New()
 	for _, lane := range b.Lanes {

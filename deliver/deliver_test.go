@@ -331,6 +331,19 @@ func TestOutcomes(t *testing.T) {
 			},
 		},
 		{
+			name: "what a person wants told again is no copy to the vendor",
+			setup: func(f *fake, l *lane, _ *memory) {
+				l.Items[0].Requeued = l.Items[0].At.Add(time.Hour)
+				f.send = failing(1, vendor)
+			},
+			want: func(t *testing.T, f *fake, o []outbox.Outcome) {
+				t.Helper()
+				require.Len(t, o, 2)
+				require.NotEqual(t, "g-1", f.sent[0].ID)
+				require.Equal(t, f.sent[0].ID, f.sent[1].ID, "the id is stable over retries")
+			},
+		},
+		{
 			name: "nothing rendered, not even in plain text, is a failure",
 			setup: func(f *fake, _ *lane, _ *memory) {
 				calls := 0
