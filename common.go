@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -54,33 +55,16 @@ func (c Common) Setup(limit Limit) Setup {
 	s := Setup{
 		Name:         c.Name,
 		SendResolved: c.SendResolved == nil || *c.SendResolved,
-		Backlog:      c.Backlog,
+		Backlog:      cmp.Or(c.Backlog, BacklogMerge),
 		Limit:        limit,
-		MaxInFlight:  c.MaxInFlight,
-		Timeout:      time.Duration(c.Timeout),
-	}
-	if s.Backlog == "" {
-		s.Backlog = BacklogMerge
-	}
-	if s.MaxInFlight == 0 {
-		s.MaxInFlight = DefaultMaxInFlight
-	}
-	if s.Timeout == 0 {
-		s.Timeout = DefaultTimeout
+		MaxInFlight:  cmp.Or(c.MaxInFlight, DefaultMaxInFlight),
+		Timeout:      cmp.Or(time.Duration(c.Timeout), DefaultTimeout),
 	}
 	if c.RateLimit != nil {
-		s.Limit = Limit{Messages: c.RateLimit.Messages, Per: time.Duration(c.RateLimit.Per)}
-		if s.Limit.Per == 0 {
-			s.Limit.Per = DefaultRatePer
-		}
+		s.Limit = Limit{Messages: c.RateLimit.Messages, Per: cmp.Or(time.Duration(c.RateLimit.Per), DefaultRatePer)}
 	}
 	return s
 }
 
 // Parts is MaxParts with its default filled in.
-func (c Common) Parts() int {
-	if c.MaxParts == 0 {
-		return DefaultMaxParts
-	}
-	return c.MaxParts
-}
+func (c Common) Parts() int { return cmp.Or(c.MaxParts, DefaultMaxParts) }

@@ -160,11 +160,6 @@ const (
 	StateFailed   DeliveryState = "failed" // in the dead letters, or dropped from them
 )
 
-// DeliveryStates are all states, in the order in which an entry goes through them.
-func DeliveryStates() []DeliveryState {
-	return []DeliveryState{StatePending, StateRetrying, StateSent, StateMerged, StateFailed}
-}
-
 // A DeliveryQuery selects deliveries; zero fields select all.
 type DeliveryQuery struct {
 	Page

@@ -69,27 +69,6 @@ func Do(client *http.Client, req *http.Request) (*Response, error) {
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
 }
 
-// Err turns a status other than 2xx into an error of its kind, for vendors whose status means something: 429 is
-// RateLimited with Retry-After, 401 and 403 are Misconfigured, 408 and 5xx Transient, redirects Misconfigured, any other
-// 4xx Refused. It returns nil for 2xx.
-func (r *Response) Err() error {
-	if r.Status/100 == 2 {
-		return nil
-	}
-	err := fmt.Errorf("%d %s", r.Status, http.StatusText(r.Status))
-	switch {
-	case r.Status == http.StatusTooManyRequests:
-		return relay.AsRateLimited(err, r.RetryAfter())
-	case r.Status/100 == 5, r.Status == http.StatusRequestTimeout:
-		return &relay.Error{Kind: relay.Transient, RetryAfter: r.RetryAfter(), Err: err}
-	case r.Status == http.StatusUnauthorized, r.Status == http.StatusForbidden, r.Status/100 == 3:
-		return relay.AsMisconfigured(err)
-	case r.Status/100 == 4:
-		return relay.AsRefused(err)
-	}
-	return relay.AsTransient(err)
-}
-
 // RetryAfter reads the header Retry-After, in seconds or as a date (RFC 9110 §10.2.3); zero when it is absent or odd.
 func (r *Response) RetryAfter() time.Duration {
 	v := r.Header.Get("Retry-After")
