@@ -10,6 +10,9 @@ type Delivery struct {
 	Destination Destination
 	// Tellings are the notifications to tell: one per lane, so several only in a digest. Never empty.
 	Tellings []Telling
+	// People are those of the directory whom the tellings concern, each once. An integration mentions them by the names
+	// that its channel knows them by, beside those of its own configuration.
+	People []Person
 	// Previous is the handle the last delivery of this lane left behind; empty when there is none.
 	Previous Ref
 	// Now is the time of rendering, so that rendering is a pure function.
