@@ -21,6 +21,7 @@ const plainSuffix = "-plain"
 
 // An attempt is one batch on its way, and what is learned of it for the log.
 type attempt struct {
+	targets *targets // those in use when it began
 	target  *target
 	batch   outbox.Batch
 	lane    *outbox.LaneBatch // the first of the batch; the only one unless it is a digest
@@ -35,7 +36,8 @@ type attempt struct {
 
 // deliver sees one batch through: it is settled when this returns, unless the store fails for longer than the lease.
 func (d *Deliverer) deliver(ctx context.Context, t *targets, b outbox.Batch) {
-	a := &attempt{target: t.all[b.Lanes[0].Lane.Integration], batch: b, lane: &b.Lanes[0], started: d.now()}
+	a := &attempt{targets: t, batch: b, lane: &b.Lanes[0], started: d.now()}
+	a.target = t.all[a.lane.Lane.Integration]
 	var o outbox.Outcome
 	if a.target == nil {
 		d.logger.Error("The store handed out an unknown integration", "integration", a.lane.Lane.Integration)
@@ -213,6 +215,9 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		final:   (a.message.Fallback != "" || a.message.Again) && !a.digest(),
 		random:  d.random(),
 	}.outcome(d.maxAge)
+	if o.HeldFor() == relay.Misconfigured && d.targets.Load() != a.targets {
+		o.Hold = 0 // a reload may have mended it meanwhile
+	}
 	o.Duration, o.Part, o.Parts, o.Fallback = a.took, a.message.Part, a.message.Parts, a.message.Fallback
 	if o.Result == outbox.Dead {
 		o.Text = a.message.Text

@@ -84,6 +84,7 @@ type Deliverer struct {
 	outages  outages
 	workers  chan struct{} // a place for each worker that computes
 	wake     chan struct{} // holds one token when a claim may find something
+	replaced atomic.Bool   // whether the holds that wait for a person are to be lifted
 	sending  atomic.Int64
 	targets  atomic.Pointer[targets]
 }
@@ -118,11 +119,12 @@ func (d *Deliverer) Wake() {
 	}
 }
 
-// Replace exchanges what is known about the integrations, as a reload does. Deliveries under way end as they began.
+// Replace exchanges what is known about the integrations, as a reload does. Deliveries under way end as they began. What
+// is held because a person must act is tried at once: now a person has.
 func (d *Deliverer) Replace(setups []relay.Setup) {
-	t := d.newTargets(setups)
-	d.targets.Store(t)
-	d.removed(t)
+	d.targets.Store(d.newTargets(setups))
+	d.forgive()
+	d.replaced.Store(true)
 	d.Wake()
 }
 
@@ -155,6 +157,7 @@ func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.B
 			d.wait(ctx, 0)
 			continue
 		}
+		d.lift(ctx)
 		batches, next, err := d.claim(ctx, t, limit)
 		for _, b := range batches {
 			start(t, b)
@@ -180,6 +183,19 @@ func (d *Deliverer) claim(ctx context.Context, t *targets, limit int) ([]outbox.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	return d.store.Claim(ctx, outbox.ClaimRequest{Max: limit, Lease: t.lease, Integrations: t.terms})
+}
+
+// lift ends the holds that wait for a person, after a start and after each reload. While the store fails it is tried again
+// before each claim.
+func (d *Deliverer) lift(ctx context.Context) {
+	if !d.replaced.Swap(false) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	if err := d.store.Lift(ctx, relay.Misconfigured); err != nil {
+		d.replaced.Store(true)
+	}
 }
 
 // wait returns after a wake, after the given time unless it is zero, or when ctx ends.

@@ -58,7 +58,9 @@ func (f failure) outcome(maxAge time.Duration) outbox.Outcome {
 		o.After = backoff(f.attempt, f.random)
 	}
 	if o.Result == outbox.Retry && kind != relay.Refused && f.age > maxAge {
-		o = outbox.Outcome{Result: outbox.Dead, Reason: reasonExpired, Hold: o.Hold, Detail: o.Detail}
+		o = outbox.Outcome{
+			Result: outbox.Dead, Reason: reasonExpired, Hold: o.Hold, HoldReason: o.Reason, Detail: o.Detail,
+		}
 	}
 	return o
 }

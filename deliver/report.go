@@ -143,9 +143,10 @@ func (d *Deliverer) mended(a *attempt) {
 	d.endTroubles(func(id relay.IntegrationID) bool { return id == a.target.ID })
 }
 
-// removed ends the troubles of integrations that a reload has removed: nobody will ever mend them.
-func (d *Deliverer) removed(left *targets) {
-	d.endTroubles(func(id relay.IntegrationID) bool { return left.all[id] == nil })
+// forgive ends all troubles, as a reload does: an integration that was removed nobody will ever mend, and of the others the
+// next try tells whether they are mended.
+func (d *Deliverer) forgive() {
+	d.endTroubles(func(relay.IntegrationID) bool { return true })
 }
 
 func (d *Deliverer) endTroubles(over func(relay.IntegrationID) bool) {

@@ -25,6 +25,7 @@ type memory struct {
 	inFlight map[relay.LimiterID]int
 	holds    map[relay.LimiterID]time.Time
 	claims   int
+	lifts    int
 	settled  []outbox.Outcome
 
 	// lease shortens the leases handed out, fail makes a call fail; both may be nil.
@@ -109,6 +110,16 @@ func (m *memory) Claim(_ context.Context, c outbox.ClaimRequest) ([]outbox.Batch
 		})
 	}
 	return batches, next, nil
+}
+
+func (m *memory) Lift(context.Context, relay.Kind) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lifts++
+	if m.fail != nil {
+		return m.fail("lift")
+	}
+	return nil
 }
 
 func (m *memory) Settle(_ context.Context, lease outbox.Lease, o outbox.Outcome) error {

@@ -22,6 +22,8 @@ const leastReserved = 5
 type LimiterState struct {
 	// Hold is until when nothing is sent; in the past when there is no hold.
 	Hold time.Time
+	// Reason is why it is held.
+	Reason relay.Kind
 	// Stamps are the times of the sends in the window, oldest first.
 	Stamps []time.Time
 	// Widest is the largest window and the most messages ever asked for.
@@ -35,6 +37,7 @@ type limiter[E any] struct {
 	id       relay.LimiterID
 	inFlight int
 	hold     time.Time
+	reason   relay.Kind // of the hold
 	// probing tells that nothing was sent since the last hold: one goes first, the others follow when it is told.
 	probing bool
 	stamps  []time.Time // sorted
@@ -146,9 +149,9 @@ func (l *limiter[E]) free(now time.Time, limit relay.Limit, maxInFlight int) (at
 }
 
 // stop holds the limiter until the given time, or as long as it is held already.
-func (l *limiter[E]) stop(until time.Time) {
+func (l *limiter[E]) stop(until time.Time, reason relay.Kind) {
 	if until.After(l.hold) {
-		l.hold = until
+		l.hold, l.reason = until, reason
 	}
 	l.probing = true
 }

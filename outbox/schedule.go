@@ -48,8 +48,9 @@ type Held[E any] struct {
 	slot     bool      // whether Begin stamped a slot
 	stamp    time.Time // the slot stamped by Begin
 	hold     time.Time // the limiter's before Begin
-	probing  bool      // the limiter before Begin
-	exposed  int       // what this settle takes off what the limiter exposes
+	reason   relay.Kind
+	probing  bool // the limiter before Begin
+	exposed  int  // what this settle takes off what the limiter exposes
 	one      [1]HeldLane[E]
 }
 
@@ -141,7 +142,8 @@ func (s *Schedule[E]) Bind(key LaneKey, entries int) {
 // Restore sets what a limiter remembers of the time before a restart.
 func (s *Schedule[E]) Restore(id relay.LimiterID, state LimiterState) {
 	l := s.limiter(id)
-	l.hold, l.stamps, l.widest, l.ceiling = state.Hold, state.Stamps, state.Widest, max(1, state.Ceiling)
+	l.hold, l.reason = state.Hold, state.Reason
+	l.stamps, l.widest, l.ceiling = state.Stamps, state.Widest, max(1, state.Ceiling)
 	l.probing = !state.Hold.IsZero() // whether a send succeeded since is not known
 }
 
@@ -164,7 +166,7 @@ func (s *Schedule[E]) Limiter(id relay.LimiterID) LimiterState {
 	if !ok {
 		return LimiterState{}
 	}
-	return LimiterState{Hold: l.hold, Stamps: l.stamps, Widest: l.widest, Ceiling: l.lowered()}
+	return LimiterState{Hold: l.hold, Reason: l.reason, Stamps: l.stamps, Widest: l.widest, Ceiling: l.lowered()}
 }
 
 // Short returns the limiters that could send more if their ceilings were written down as given: Raise then says so.
@@ -219,7 +221,7 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	h.settling = true
 	heap.Remove(&s.ends, h.index)
 	h.limiter.inFlight--
-	h.hold, h.probing = h.limiter.hold, h.limiter.probing
+	h.hold, h.reason, h.probing = h.limiter.hold, h.limiter.reason, h.limiter.probing
 	h.slot, h.exposed = o.Result != Release, 1
 	if h.slot {
 		h.stamp = now
@@ -229,7 +231,7 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	}
 	switch {
 	case o.Hold > 0:
-		h.limiter.stop(now.Add(o.Hold))
+		h.limiter.stop(now.Add(o.Hold), o.HeldFor())
 	case o.Result == Sent:
 		h.limiter.probing = false
 	}
@@ -242,7 +244,7 @@ func (s *Schedule[E]) Cancel(h *Held[E]) {
 	if h.slot {
 		h.limiter.unstamp(h.stamp)
 	}
-	h.limiter.hold, h.limiter.probing = h.hold, h.probing
+	h.limiter.hold, h.limiter.reason, h.limiter.probing = h.hold, h.reason, h.probing
 	h.limiter.lapsed += h.exposed - 1
 	h.limiter.inFlight++
 	h.settling = false
@@ -274,6 +276,24 @@ func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
 			s.wake(l.items[0].queue, now)
 		}
 	}
+}
+
+// Lift ends the holds in force for a reason, and returns when each would have ended: Hold takes it back.
+func (s *Schedule[E]) Lift(now time.Time, reason relay.Kind) map[relay.LimiterID]time.Time {
+	lifted := map[relay.LimiterID]time.Time{}
+	for id, l := range s.limiters {
+		if l.hold.After(now) && l.reason == reason {
+			lifted[id] = l.hold
+			l.hold = now
+			s.wakeAll(l.queues, now)
+		}
+	}
+	return lifted
+}
+
+// Hold stops a limiter until the given time, or as long as it is held already.
+func (s *Schedule[E]) Hold(id relay.LimiterID, until time.Time, reason relay.Kind) {
+	s.limiter(id).stop(until, reason)
 }
 
 // Stats counts what is pending now; Dead and Oldest are left to the store.

@@ -32,6 +32,10 @@ type Store interface {
 	// before, is ErrStale: nothing has changed.
 	Settle(ctx context.Context, l Lease, o Outcome) error
 
+	// Lift ends the holds in force for a reason: a person has mended what the vendors complained of. As after every hold,
+	// one batch goes first. It is durable when it returns nil.
+	Lift(ctx context.Context, reason relay.Kind) error
+
 	// History returns events, newest first, and the cursor of the next page, empty at the end.
 	History(ctx context.Context, q HistoryQuery) ([]Event, string, error)
 
@@ -239,6 +243,8 @@ type Outcome struct {
 	// Hold stops the limiter for this long; zero does not. After it one batch goes first: no other of the limiter is
 	// claimed until it is settled, and so on until one is Sent.
 	Hold time.Duration
+	// HoldReason is why, for Lift; empty means Reason. Of two holds in force at once, the one that ends later gives its own.
+	HoldReason relay.Kind
 	// Ref is the handle to keep with the lane; empty keeps the one before.
 	Ref relay.Ref
 	// Reason and Detail say why, for the history: a kind, and a text without secrets.

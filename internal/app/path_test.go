@@ -111,6 +111,25 @@ func TestReloadKeepsTheOldConfigurationWhenTheNewOneIsBad(t *testing.T) {
 	require.NotContains(t, p.logs.String(), "slack-token")
 }
 
+func TestReloadTriesAtOnceWhatAPersonHasMended(t *testing.T) {
+	t.Parallel()
+	box, text := vendors(t)
+	wrong := strings.Replace(text, dingtalkSecret, "SEC-of-another-robot", 1)
+	p := start(t, t.TempDir(), wrong, nil)
+	misconfigured := func() string {
+		return p.metric(t, `relay_integration_misconfigured{integration="dingtalk",receiver="ops"}`)
+	}
+	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
+	require.Eventually(t, func() bool { return misconfigured() == "1" }, wait, tick)
+	require.Empty(t, box.Inbox(sandbox.InboxDingTalk))
+
+	p.configure(t, text)
+	code, answer := p.do(t, http.MethodPost, "/-/reload", nil)
+	require.Equal(t, http.StatusOK, code, string(answer))
+	require.Contains(t, await(t, box, sandbox.InboxDingTalk, 1), "checkout")
+	require.Equal(t, "0", misconfigured())
+}
+
 func TestAutoReload(t *testing.T) {
 	t.Parallel()
 	_, text := vendors(t)

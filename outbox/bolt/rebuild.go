@@ -227,6 +227,7 @@ func encodeLimiter(state outbox.LimiterState) []byte {
 	for _, at := range state.Stamps {
 		e.time(at)
 	}
+	e.text(string(state.Reason))
 	return e
 }
 
@@ -238,6 +239,9 @@ func decodeLimiter(value []byte) (outbox.LimiterState, error) {
 	}
 	for i := range state.Stamps {
 		state.Stamps[i] = d.time()
+	}
+	if len(d.rest) > 0 { // the first files had none
+		state.Reason = relay.Kind(d.text())
 	}
 	return state, d.err()
 }

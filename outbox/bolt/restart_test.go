@@ -242,6 +242,18 @@ func TestRestart(t *testing.T) {
 			require.Equal(t, 2, again.Lanes[0].Attempt)
 			require.Equal(t, rest, again.Lanes[0].Rest)
 		},
+		"why a limiter is held survives, and so does a lift": func(t *testing.T, s *relayStore) {
+			s.accept(s.webhook(1, "g"))
+			s.settle(s.claimOne(), outbox.Outcome{Result: outbox.Retry, Hold: time.Minute, Reason: relay.Misconfigured})
+			s.restart()
+			require.NoError(t, s.Lift(t.Context(), relay.Transient))
+			none, wait := s.claim(1)
+			require.Empty(t, none)
+			require.Equal(t, time.Minute, wait)
+			require.NoError(t, s.Lift(t.Context(), relay.Misconfigured))
+			s.restart()
+			s.claimOne()
+		},
 		"after a crash the sends that may have been under way are charged": func(t *testing.T, s *relayStore) {
 			s.terms = map[relay.IntegrationID]outbox.Terms{
 				ops: {Limit: relay.Limit{Messages: 10, Per: time.Minute}, MaxInFlight: 2},

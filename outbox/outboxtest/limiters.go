@@ -167,6 +167,19 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			f.settle(b[0], sent(b[0]))
 			require.Len(t, f.claim(10), 3)
 		},
+		"what a person has mended is tried at once, one batch first": testLift,
+		"a lift ends no hold of another reason": func(t *testing.T, f *fixture) {
+			f.acceptMany(3)
+			b := f.claim(2)
+			f.settle(b[0], outbox.Outcome{
+				Result: outbox.Retry, Items: ids(b[0]), Hold: time.Minute, Reason: relay.Misconfigured,
+			})
+			f.settle(b[1], outbox.Outcome{Result: outbox.Retry, Items: ids(b[1]), Hold: time.Hour, Reason: relay.RateLimited})
+			require.NoError(t, f.Lift(t.Context(), relay.Misconfigured))
+			batches, wait := f.claimWait(10)
+			require.Empty(t, batches, "the hold that ends later gives the reason")
+			require.Equal(t, time.Hour, wait)
+		},
 		"a limiter's backlog does not push others aside": func(t *testing.T, f *fixture) {
 			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}, pay: {}}
 			f.acceptMany(50)
@@ -177,6 +190,24 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			require.ElementsMatch(t, []relay.LimiterID{robot, "other"}, []relay.LimiterID{b[0].Limiter, b[1].Limiter})
 		},
 	}
+}
+
+func testLift(t *testing.T, f *fixture) {
+	t.Helper()
+	f.acceptMany(3)
+	b := f.claimOne()
+	f.settle(b, outbox.Outcome{
+		Result: outbox.Dead, Items: ids(b), Reason: "max_age", Hold: 5 * time.Minute, HoldReason: relay.Misconfigured,
+	})
+	require.Empty(t, f.claim(10))
+	require.NoError(t, f.Lift(t.Context(), relay.Transient))
+	require.Empty(t, f.claim(10))
+	require.NoError(t, f.Lift(t.Context(), relay.Misconfigured))
+	require.Empty(t, f.stats().Holds)
+	b = f.claim(10)[0]
+	require.Empty(t, f.claim(10), "one goes first")
+	f.settle(b, sent(b))
+	require.Len(t, f.claim(10), 1)
 }
 
 // acceptMany accepts so many webhooks, each of a group of its own.

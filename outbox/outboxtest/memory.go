@@ -30,8 +30,9 @@ type Memory struct {
 	leases  []*lease
 	slots   map[relay.LimiterID][]time.Time
 	holds   map[relay.LimiterID]time.Time
-	probing map[relay.LimiterID]bool // nothing was sent since the last hold
-	served  map[relay.LimiterID]int  // the turn in which it was served last
+	reasons map[relay.LimiterID]relay.Kind // of the holds
+	probing map[relay.LimiterID]bool       // nothing was sent since the last hold
+	served  map[relay.LimiterID]int        // the turn in which it was served last
 	turn    int
 	known   map[relay.IntegrationID]outbox.Terms // of the last claim
 	missing map[relay.IntegrationID]time.Time    // since when claims do not name them
@@ -98,6 +99,7 @@ func NewMemory(now func() time.Time) *Memory {
 		saved:   map[relay.AlertKey]relay.Saved{},
 		slots:   map[relay.LimiterID][]time.Time{},
 		holds:   map[relay.LimiterID]time.Time{},
+		reasons: map[relay.LimiterID]relay.Kind{},
 		probing: map[relay.LimiterID]bool{},
 		missing: map[relay.IntegrationID]time.Time{},
 		served:  map[relay.LimiterID]int{},
@@ -256,6 +258,9 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	m.leases = slices.Delete(m.leases, at, at+1)
 	if until := now.Add(o.Hold); o.Hold > 0 && until.After(m.holds[le.limiter]) {
 		m.holds[le.limiter] = until
+		if m.reasons[le.limiter] = o.HoldReason; o.HoldReason == "" {
+			m.reasons[le.limiter] = o.Reason
+		}
 	}
 	if o.Hold > 0 || o.Result == outbox.Sent {
 		m.probing[le.limiter] = o.Hold > 0
@@ -265,6 +270,21 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	}
 	for i, l := range le.lanes {
 		m.settleLane(l, len(le.lanes) > 1, claimed[i], o, now)
+	}
+	return nil
+}
+
+// Lift implements outbox.Store.
+func (m *Memory) Lift(ctx context.Context, reason relay.Kind) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	for limiter, until := range m.holds {
+		if until.After(m.now()) && m.reasons[limiter] == reason {
+			m.holds[limiter] = m.now()
+		}
 	}
 	return nil
 }

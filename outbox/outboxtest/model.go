@@ -28,6 +28,7 @@ func runModel(t *testing.T, open Open) {
 			"claim":   m.claim,
 			"settle":  m.settle,
 			"requeue": m.requeue,
+			"lift":    m.lift,
 			"leap":    func(*rapid.T) { m.Advance(6 * time.Minute) },
 			"drop":    m.drop,
 			"advance": func(rt *rapid.T) { m.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second) },
@@ -175,12 +176,17 @@ func (m *machine) settle(rt *rapid.T) {
 	if o.Result == outbox.Retry {
 		o.After = time.Duration(rapid.IntRange(0, 60).Draw(rt, "after")) * time.Second
 		o.Hold = time.Duration(max(0, rapid.IntRange(-100, 60).Draw(rt, "hold"))) * time.Second
-		o.Reason = rapid.SampledFrom([]relay.Kind{relay.Transient, relay.RateLimited}).Draw(rt, "reason")
+		o.Reason = rapid.SampledFrom([]relay.Kind{relay.Transient, relay.RateLimited, relay.Misconfigured}).Draw(rt, "reason")
 	}
 	want := m.model.Settle(m.t.Context(), b.Lease, o)
 	got := m.store.Settle(m.t.Context(), b.Lease, o)
 	require.Equal(rt, errors.Is(want, outbox.ErrStale), errors.Is(got, outbox.ErrStale), "%v, should be %v", got, want)
 	require.Equal(rt, want == nil, got == nil, "%v", got)
+}
+
+func (m *machine) lift(rt *rapid.T) {
+	require.NoError(rt, m.model.Lift(m.t.Context(), relay.Misconfigured))
+	require.NoError(rt, m.store.Lift(m.t.Context(), relay.Misconfigured))
 }
 
 func (m *machine) requeue(rt *rapid.T) {
