@@ -6,6 +6,7 @@
 //	webhook/    way in: HTTP, authentication, limits, decoding, the answer
 //	dedupe/     is this what was last accepted for this group?
 //	enrich/     trace_id, room_id and user_agent for each alert
+//	snapshots/  beside it: what applications recorded
 //	route/      which receivers: one entry per destination
 //	outbox/     durable: dedupe mark, snapshots and entries in one step; lanes, leases, slots
 //	deliver/    workers: claim, render, send, settle
