@@ -116,6 +116,7 @@ const statsTimeout = 3 * time.Second
 type statsCollector struct {
 	store                                              outbox.Store
 	pending, limiter, lanes, inFlight, dead, age, hold *prometheus.Desc
+	used, limit                                        *prometheus.Desc
 }
 
 func newStatsCollector(store outbox.Store) *statsCollector {
@@ -131,12 +132,15 @@ func newStatsCollector(store outbox.Store) *statsCollector {
 		dead:     desc("relay_dead_letters", "Entries in the dead letters."),
 		age:      desc("relay_pending_oldest_age_seconds", "Age of the oldest entry not yet told; 0 when nothing is pending."),
 		hold:     desc("relay_limiter_hold_seconds", "For how much longer a vendor credential rests.", "limiter"),
+		used: desc("relay_limiter_window_used",
+			"Messages that count against the limit of a vendor credential now: under way, or told within its window.", "limiter"),
+		limit: desc("relay_limiter_window_limit", "Messages that a vendor credential may tell within its window.", "limiter"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *statsCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.pending, c.limiter, c.lanes, c.inFlight, c.dead, c.age, c.hold} {
+	for _, d := range []*prometheus.Desc{c.pending, c.limiter, c.lanes, c.inFlight, c.dead, c.age, c.hold, c.used, c.limit} {
 		descs <- d
 	}
 }
@@ -166,5 +170,9 @@ func (c *statsCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for id, until := range s.Holds {
 		gauge(c.hold, max(0, time.Until(until).Seconds()), string(id))
+	}
+	for id, w := range s.Windows {
+		gauge(c.used, float64(w.Used), string(id))
+		gauge(c.limit, float64(w.Limit.Messages), string(id))
 	}
 }

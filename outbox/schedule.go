@@ -302,6 +302,14 @@ func (s *Schedule[E]) Stats(now time.Time) Stats {
 	st := Stats{
 		Pending: s.pending, Lanes: len(s.lanes), InFlight: len(s.leases),
 		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
+		Windows: map[relay.LimiterID]Window{},
+	}
+	for id, limit := range Limits(s.terms) {
+		w := Window{Limit: limit}
+		if l, ok := s.limiters[id]; ok {
+			_, w.Used = l.used(now, limit.Per)
+		}
+		st.Windows[id] = w
 	}
 	for _, q := range s.queues {
 		for _, l := range q.limiters {

@@ -168,6 +168,19 @@ func (t Terms) Bound(limiters []relay.LimiterID) []relay.LimiterID {
 	return left
 }
 
+// Limits are the limits of the limiters that terms name; where integrations share one, the smallest.
+func Limits(terms map[relay.IntegrationID]Terms) map[relay.LimiterID]relay.Limit {
+	limits := map[relay.LimiterID]relay.Limit{}
+	for _, t := range terms {
+		for _, id := range t.Limiters {
+			if stricter(t.Limit, limits[id]) {
+				limits[id] = t.Limit
+			}
+		}
+	}
+	return limits
+}
+
 // Equal tells whether two terms say the same.
 func (t Terms) Equal(other Terms) bool {
 	return t.Limit == other.Limit && t.MaxInFlight == other.MaxInFlight && t.Backlog == other.Backlog &&
@@ -272,4 +285,12 @@ type Stats struct {
 	Limiters map[relay.LimiterID]int
 	// Holds has the end of each hold in force.
 	Holds map[relay.LimiterID]time.Time
+	// Windows has the use of each limiter that the terms of the last claim name and limit.
+	Windows map[relay.LimiterID]Window
+}
+
+// A Window is how much of its limit a limiter has used: the sends under way, and those of the last Limit.Per.
+type Window struct {
+	Used  int
+	Limit relay.Limit
 }

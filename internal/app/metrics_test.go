@@ -29,6 +29,7 @@ func TestTheReferenceHasEveryMetric(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	box, text := vendors(t)
 	box.Slack.Break("", sandbox.FaultStatus(http.StatusTooManyRequests)) // so that a limiter rests and something waits
+	text = strings.Replace(text, "{messages: 0}", "{messages: 20}", 1)   // so that a window has a limit
 	p := start(t, t.TempDir(), text, func(o *app.Options) { o.Registry = registry })
 	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
 	found := map[string]bool{}

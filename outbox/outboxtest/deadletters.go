@@ -69,6 +69,7 @@ func deadLetterTests() map[string]func(*testing.T, *fixture) {
 			f.settle(b, sent(b))
 			require.Equal(t, outbox.Stats{
 				Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
+				Windows: map[relay.LimiterID]outbox.Window{},
 			}, f.stats())
 			events := f.history(outbox.HistoryQuery{Notification: w.ID})
 			require.Equal(t, []outbox.EventType{

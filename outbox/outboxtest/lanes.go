@@ -206,6 +206,7 @@ func testRoundTrip(t *testing.T, f *fixture) {
 	require.Equal(t, outbox.Stats{
 		Pending: 1, Lanes: 1, Oldest: w.ReceivedAt,
 		Limiters: map[relay.LimiterID]int{robot: 1}, Holds: map[relay.LimiterID]time.Time{},
+		Windows: map[relay.LimiterID]outbox.Window{},
 	}, f.stats())
 
 	b := f.claimOne()

@@ -180,6 +180,7 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			require.Empty(t, batches, "the hold that ends later gives the reason")
 			require.Equal(t, time.Hour, wait)
 		},
+		"how much of a window is used is told": testWindows,
 		"a limiter's backlog does not push others aside": func(t *testing.T, f *fixture) {
 			f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}, pay: {}}
 			f.acceptMany(50)
@@ -208,6 +209,32 @@ func testLift(t *testing.T, f *fixture) {
 	require.Empty(t, f.claim(10), "one goes first")
 	f.settle(b, sent(b))
 	require.Len(t, f.claim(10), 1)
+}
+
+func testWindows(t *testing.T, f *fixture) {
+	t.Helper()
+	named := func(messages int, limiters ...relay.LimiterID) outbox.Terms {
+		return outbox.Terms{Limit: relay.Limit{Messages: messages, Per: time.Minute}, Limiters: limiters}
+	}
+	require.Empty(t, f.stats().Windows, "before the first claim nobody knows the limits")
+	f.terms = map[relay.IntegrationID]outbox.Terms{ops: named(5, robot, "free"), pay: named(3, robot), "x": named(0, "none")}
+	windows := func(used int) {
+		t.Helper()
+		require.Equal(t, map[relay.LimiterID]outbox.Window{
+			robot:  {Used: used, Limit: relay.Limit{Messages: 3, Per: time.Minute}},
+			"free": {Limit: relay.Limit{Messages: 5, Per: time.Minute}},
+		}, f.stats().Windows)
+	}
+	f.acceptMany(2)
+	b := f.claim(2)
+	windows(2)
+	f.settle(b[0], sent(b[0]))
+	f.settle(b[1], outbox.Outcome{Result: outbox.Release})
+	windows(1)
+	f.Advance(time.Minute - 1)
+	windows(1)
+	f.Advance(1)
+	windows(0)
 }
 
 // acceptMany accepts so many webhooks, each of a group of its own.

@@ -398,6 +398,7 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 	s := outbox.Stats{
 		InFlight: len(m.leases), Dead: len(m.dead),
 		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
+		Windows: m.windows(now),
 	}
 	for _, l := range m.lanes {
 		if len(l.items) > 0 {
@@ -419,6 +420,25 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 		}
 	}
 	return s, nil
+}
+
+func (m *Memory) windows(now time.Time) map[relay.LimiterID]outbox.Window {
+	windows := map[relay.LimiterID]outbox.Window{}
+	for limiter, limit := range outbox.Limits(m.known) {
+		w := outbox.Window{Limit: limit}
+		for _, le := range m.leases {
+			if le.limiter == limiter {
+				w.Used++
+			}
+		}
+		for _, slot := range m.slots[limiter] {
+			if slot.Add(limit.Per).After(now) {
+				w.Used++
+			}
+		}
+		windows[limiter] = w
+	}
+	return windows
 }
 
 // Close implements outbox.Store.

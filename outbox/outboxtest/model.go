@@ -54,6 +54,7 @@ func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 	return map[relay.IntegrationID]outbox.Terms{
 		"ops/dingtalk/a": {
 			Limit: relay.Limit{Messages: 3, Per: time.Minute}, MaxInFlight: 2, Backlog: relay.BacklogMerge, Digest: 3,
+			Limiters: []relay.LimiterID{"r1", "r2"},
 		},
 		"ops/wecom/b": {Limit: relay.Limit{Messages: 2, Per: time.Minute}, Backlog: relay.BacklogMerge},
 		"ops/email/c": {MaxInFlight: 3},
