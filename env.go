@@ -17,6 +17,8 @@ type Env struct {
 	Now        func() time.Time
 	// Cache is shared by the replicas: access tokens.
 	Cache Cache
+	// People are whom messages may notify by name.
+	People People
 	// ExternalURL is where people reach the relay; empty when not configured.
 	ExternalURL string
 }

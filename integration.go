@@ -62,6 +62,10 @@ type Setup struct {
 	Type     string // dingtalk, wecom, slack, email
 	Name     string
 
+	// Concerned says whom of the directory a delivery concerns; nil: nobody. Whoever puts a delivery together asks it, for
+	// Delivery.People.
+	Concerned func(*Delivery) []Person
+
 	SendResolved bool
 	Backlog      Backlog
 	// Limiters are the credentials it sends with. Several are a pool: a message takes whichever has a free slot.

@@ -31,7 +31,9 @@ type Config struct {
 	// Templates are files and patterns of files, absolute after Load.
 	Templates []string     `yaml:"templates,omitempty"`
 	Route     route.Config `yaml:"route"`
-	Receivers []Receiver   `yaml:"receivers"`
+	// People is the directory of those whom messages mention.
+	People    People     `yaml:"people,omitempty"`
+	Receivers []Receiver `yaml:"receivers"`
 
 	file          string
 	templateFiles []string

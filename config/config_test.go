@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/alertmanager/template"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -180,6 +181,33 @@ func TestSetups(t *testing.T) {
 		got = append(got, s.Receiver+"/"+s.Type)
 	}
 	require.Equal(t, []string{"ops/dingtalk", "ops/slack", "ops/wecom", "pay/email", "overseas/email"}, got)
+}
+
+func TestPeople(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse("config.yaml", []byte(`route: {receiver: ops}
+people:
+  张三: {mobile: 13800000000, match: ['owner="alice"', 'room_id=~"10.*"']}
+  bob: {slack_id: U01}
+receivers:
+- name: ops
+  slack_configs: [{api_url: https://hooks.slack.com/services/T/B/x, mention: {people: [bob]}}]
+  email_configs: [{to: a@example.org, from: a@example.org, smarthost: "localhost:25"}]
+`))
+	require.NoError(t, err)
+	set, err := templates.New(templates.Config{})
+	require.NoError(t, err)
+	setups, err := c.Setups(relay.Env{Templates: set, HTTPClient: http.DefaultClient, Now: time.Now})
+	require.NoError(t, err)
+
+	alert := relay.Alert{Room: "10086"}
+	alert.Status, alert.Labels = relay.StatusFiring, template.KV{"owner": "alice"}
+	d := relay.Delivery{Tellings: []relay.Telling{{Notification: &relay.Notification{Alerts: relay.Alerts{alert}}}}}
+	bob, other := relay.Person{Name: "bob", SlackID: "U01"}, relay.Person{Name: "张三", Mobile: "13800000000"}
+	require.Empty(t, setups[0].Concerned(&d), "a mail is copied to nobody by default")
+	require.Equal(t, []relay.Person{bob, other}, setups[1].Concerned(&d))
+	d.Notification().Alerts[0].Room = ""
+	require.Equal(t, []relay.Person{bob}, setups[1].Concerned(&d), "all matchers must fit")
 }
 
 // planted stands where the secrets are in everySecret.

@@ -9,7 +9,7 @@ import (
 // elsewhere explains keys that a reader of Alertmanager's documentation, or of a newer relay's, has reason to expect.
 func elsewhere(path, key string) string {
 	switch index.ReplaceAllString(path, "") {
-	case "isolate_by", "rooms", "people", "receivers.wechat_configs", "global.wechat_api_url",
+	case "isolate_by", "rooms", "receivers.wechat_configs", "global.wechat_api_url",
 		"global.wechat_api_corp_id", "global.wechat_api_secret", "global.wechat_api_secret_file",
 		"snapshots.lookup", "snapshots.max_age", "snapshots.ttl", "snapshots.route_by_evidence", "snapshots.exemplars":
 		return fmt.Sprintf("%q is not available in this version of the relay", key)

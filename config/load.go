@@ -55,10 +55,11 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Setups makes all integrations of all receivers, in the order of the file. What is wrong with them is an *Error: Load has
+// Setups makes all integrations of all receivers, in the order of the file, with the people of the configuration. What is wrong with them is an *Error: Load has
 // seen most of it, but a secret's file may have changed.
 func (c *Config) Setups(env relay.Env) ([]relay.Setup, error) {
 	faults := fault.New()
+	env.People = c.People.directory()
 	setups := c.build(env, faults)
 	if _, err := c.report(nil, faults.All()); err != nil {
 		return nil, err

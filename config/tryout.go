@@ -30,7 +30,10 @@ func (c *Config) tryOut(f *fault.List) {
 	for _, warning := range set.Warnings() {
 		f.In("templates").Warnf("%s", warning)
 	}
-	env := relay.Env{Templates: set, HTTPClient: client, Logger: slog.New(slog.DiscardHandler), Now: time.Now}
+	env := relay.Env{
+		Templates: set, HTTPClient: client, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		People: c.People.directory(),
+	}
 	c.build(env, f)
 }
 

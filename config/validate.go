@@ -17,6 +17,7 @@ func (c *Config) validate(f *fault.List) {
 	c.Snapshots.Validate(f.In("snapshots"))
 	names := c.receiverNames()
 	c.Route.Validate(f.In("route"), names)
+	c.People.validate(f.In("people"))
 	c.validateReceivers(names, f.In("receivers"))
 }
 

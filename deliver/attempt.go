@@ -124,6 +124,9 @@ func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]re
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUndecodable, err)
 	}
+	if a.target.Concerned != nil {
+		told.People = a.target.Concerned(&told)
+	}
 	a.told = &told
 	if told.Destination.Key == "" {
 		if told.Destination, err = d.destination(a.target, told.Notification()); err != nil {

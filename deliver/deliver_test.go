@@ -673,11 +673,16 @@ func TestWhatADeliveryTells(t *testing.T) {
 		l.Told = map[string]time.Time{
 			"still": start.UTC(), "again": start.Add(-time.Hour), "over": start, "ended": start,
 		}
-		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}})
+		concerned := setup("a", f)
+		concerned.Concerned = func(d *relay.Delivery) []relay.Person {
+			return []relay.Person{{Name: d.Notification().Alerts[0].Fingerprint}}
+		}
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{concerned}})
 		synctest.Wait()
 		stop()
 
 		d := f.deliveries()[0]
+		require.Equal(t, []relay.Person{{Name: d.Notification().Alerts[0].Fingerprint}}, d.People)
 		require.Equal(t, relay.Ref("ts-0"), d.Previous)
 		require.Len(t, d.Tellings, 1)
 		require.Equal(t, 1, d.Tellings[0].Merged)

@@ -85,6 +85,8 @@ type settings[C, G any] interface {
 	SetDefaults(g G)
 	Validate(f *fault.List)
 	Shared() *relay.Common
+	// Mentioned is the part of mention: that all integrations have.
+	Mentioned() relay.Mention
 }
 
 // integration makes a kind from the constructor of an integration and the way to its part of Globals.
@@ -123,6 +125,10 @@ func integration[C, G any, P settings[C, G]](
 					continue
 				}
 				setup, err := construct(item, env)
+				if err == nil {
+					setup.Concerned, err = env.People.Concerned(P(&item).Mentioned())
+					err = fault.At("mention.people", err)
+				}
 				if err != nil {
 					f.Item(i).Add(err)
 					continue

@@ -20,6 +20,8 @@ type pager struct {
 
 	Number string `yaml:"number"`
 	Prefix string `yaml:"prefix,omitempty"`
+
+	Wake []string `yaml:"wake,omitempty"`
 }
 
 type pagerGlobals struct{ Prefix string }
@@ -29,6 +31,8 @@ func (p *pager) SetDefaults(g pagerGlobals) {
 		p.Prefix = g.Prefix
 	}
 }
+
+func (p *pager) Mentioned() relay.Mention { return relay.Mention{People: p.Wake} }
 
 func (p *pager) Validate(f *fault.List) {
 	if p.Number == "" {
@@ -65,6 +69,7 @@ func TestKind(t *testing.T) {
 - {number: 112, prefix: "+1", timeout: 3s}
 - {locale: de, backlog: some, max_parts: -1, rate_limit: {messages: -1}}
 - {number: 13}
+- {number: 114, wake: [alice, bob]}
 `)
 	k.setDefaults(list, relay.LocaleChinese, new(Globals))
 	items := *list.(*[]pager)
@@ -85,11 +90,16 @@ func TestKind(t *testing.T) {
 
 	faults = fault.New()
 	var names []string
-	k.build(list, relay.Env{}, faults.In("pager_configs"), func(s relay.Setup, _ *fault.List) {
+	alice := relay.Person{Name: "alice", Mobile: "138"}
+	env := relay.Env{People: relay.People{{Person: alice}}}
+	k.build(list, env, faults.In("pager_configs"), func(s relay.Setup, _ *fault.List) {
 		names = append(names, s.Name)
 	})
 	require.Equal(t, []string{"+49110", "+1112", "+49"}, names)
-	require.Equal(t, []fault.Fault{{Path: "pager_configs[3].number", Message: "brings bad luck"}}, faults.All())
+	require.Equal(t, []fault.Fault{
+		{Path: "pager_configs[3].number", Message: "brings bad luck"},
+		{Path: "pager_configs[4].mention.people", Message: `people: has no "bob"`},
+	}, faults.All())
 }
 
 // TestTwins sets each secret of each integration both as a value and as a file: that must be a fault.

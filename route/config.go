@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
 
+	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 )
 
@@ -44,14 +45,7 @@ func (c *Config) validate(f *fault.List, receivers map[string]bool) {
 	if c.Receiver != "" && !receivers[c.Receiver] {
 		f.In("receiver").Addf("receiver %q is not in receivers:", c.Receiver)
 	}
-	for i, line := range c.Matchers {
-		at := f.In("matchers").Item(i)
-		if _, doubt, err := parseMatchers(line); err != nil {
-			at.Addf("%s", err)
-		} else if doubt != "" {
-			at.Warnf("%s", doubt)
-		}
-	}
+	ValidateMatchers(c.Matchers, f.In("matchers"))
 	for _, name := range slices.Sorted(maps.Keys(c.MatchRE)) {
 		if _, err := labels.NewMatcher(labels.MatchRegexp, name, c.MatchRE[name]); err != nil {
 			f.In("match_re").In(name).Addf("%s", err)
@@ -66,6 +60,25 @@ func (c *Config) validate(f *fault.List, receivers map[string]bool) {
 	for i := range c.Routes {
 		c.Routes[i].validate(f.In("routes").Item(i), receivers)
 	}
+}
+
+// ValidateMatchers adds what is wrong with a list of matchers. The list is at their key.
+func ValidateMatchers(lines []string, f *fault.List) {
+	for i, line := range lines {
+		if _, doubt, err := parseMatchers(line); err != nil {
+			f.Item(i).Addf("%s", err)
+		} else if doubt != "" {
+			f.Item(i).Warnf("%s", doubt)
+		}
+	}
+}
+
+// NewMatchers compiles a list of matchers that ValidateMatchers found no fault with. What it returns reports whether an
+// alert fits them all, seen as a route sees it, and may be called concurrently.
+func NewMatchers(lines []string) (func(*relay.Alert) bool, error) {
+	c := Config{Matchers: lines}
+	matchers, err := c.matchers()
+	return func(a *relay.Alert) bool { return fit(matchers, a) }, err
 }
 
 // matchers compiles the three forms.

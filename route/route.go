@@ -110,10 +110,8 @@ func Straight(n *relay.Notification, receiver string) Part { return Part{receive
 
 // match calls visit with the receiver of each node that takes a. It reports whether any does.
 func (n *node) match(a *relay.Alert, visit func(receiver int)) bool {
-	for _, m := range n.matchers {
-		if !m.Matches(label(a, m.Name)) {
-			return false
-		}
+	if !fit(n.matchers, a) {
+		return false
 	}
 	taken := false
 	for _, child := range n.children {
@@ -126,6 +124,16 @@ func (n *node) match(a *relay.Alert, visit func(receiver int)) bool {
 	}
 	if !taken {
 		visit(n.receiver)
+	}
+	return true
+}
+
+// fit reports whether an alert fits all matchers.
+func fit(matchers labels.Matchers, a *relay.Alert) bool {
+	for _, m := range matchers {
+		if !m.Matches(label(a, m.Name)) {
+			return false
+		}
 	}
 	return true
 }

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -488,18 +490,26 @@ func (d *decoder) addf(path, format string, args ...any) {
 
 // join appends a key to a path. What does not look like a key may be a value gone astray, and is not shown.
 func join(path, key string) string {
-	if !isKey(key) {
-		key = "<key>"
-	}
+	key = Key(key)
 	if path == "" {
 		return key
 	}
 	return path + "." + key
 }
 
-// isKey tells whether a key looks like one, and not like a secret on the wrong side of a colon.
+// Key is what paths show of a key: itself, unless it looks like a secret on the wrong side of a colon.
+func Key(key string) string {
+	if !isKey(key) {
+		return "<key>"
+	}
+	return key
+}
+
+// isKey tells whether a key looks like one. A secret is written in ASCII, a person's name need not be.
 func isKey(key string) bool {
-	return key != "" && len(key) <= 40 && strings.Trim(key, keyLetters) == ""
+	return key != "" && len(key) <= 40 && !strings.ContainsFunc(key, func(r rune) bool {
+		return !strings.ContainsRune(keyLetters, r) && (r < utf8.RuneSelf || !unicode.IsLetter(r))
+	})
 }
 
 const keyLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"

@@ -86,6 +86,8 @@ func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
 
 // Mention says who is notified by name. DingTalk takes at most 50 people in a message.
 type Mention struct {
+	relay.Mention `yaml:",inline"`
+
 	Mobiles []string `yaml:"mobiles,omitempty"`
 	UserIDs []string `yaml:"user_ids,omitempty"`
 	All     bool     `yaml:"all,omitempty"`
@@ -94,6 +96,9 @@ type Mention struct {
 // maxMentions bounds the people of one message.
 // https://open.dingtalk.com/document/development/custom-robots-send-group-messages
 const maxMentions = 50
+
+// Mentioned is the part of mention: that all integrations have.
+func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 
 // SetDefaults fills in what was not given.
 func (c *Config) SetDefaults(g Globals) {

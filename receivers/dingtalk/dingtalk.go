@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -33,8 +32,7 @@ type Integration struct {
 	title, text relay.Template
 	messageType string
 	maxParts    int
-	mentions    []string // as they stand in the text: @138…
-	at          *at
+	mention     Mention
 	keyword     string
 	externalURL string
 }
@@ -57,10 +55,10 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		locale:      c.Locale,
 		messageType: c.MessageType,
 		maxParts:    c.Parts(),
+		mention:     c.Mention,
 		keyword:     c.Keyword,
 		externalURL: env.ExternalURL,
 	}
-	i.mention(c.Mention)
 	var errs [4]error
 	i.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
 	i.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
@@ -81,16 +79,6 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	i.name = setup.Name
 	setup.Limiters = i.robots.Limiters()
 	return setup, nil
-}
-
-func (i *Integration) mention(m Mention) {
-	if len(m.Mobiles)+len(m.UserIDs) == 0 && !m.All {
-		return
-	}
-	i.at = &at{Mobiles: m.Mobiles, UserIDs: m.UserIDs, All: m.All}
-	for _, name := range slices.Concat(m.Mobiles, m.UserIDs) {
-		i.mentions = append(i.mentions, "@"+name)
-	}
 }
 
 // Destination is the robot's group, the same for every notification.

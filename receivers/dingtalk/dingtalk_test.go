@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -314,6 +315,35 @@ func TestMentions(t *testing.T) {
 			require.Equal(t, tt.messageType, w.Type)
 		})
 	}
+}
+
+func TestPeopleAreMentioned(t *testing.T) {
+	t.Parallel()
+	setup := build(t, dingtalk.Config{
+		Robot:   dingtalk.Robot{URL: secret.New("http://localhost" + path)},
+		Mention: dingtalk.Mention{UserIDs: []string{"a01"}},
+	}, receiverstest.Env(t, fixed("disk full")))
+	d := receiverstest.Delivery(t, "single-firing")
+	d.People = []relay.Person{
+		{Name: "alice", DingTalkUserID: "a01", Mobile: "138"},
+		{Name: "bob", Mobile: "139"},
+		{Name: "carol", SlackID: "U01"},
+		{Name: "dave", DingTalkUserID: "d01"},
+	}
+	messages, err := setup.Render(d)
+	require.NoError(t, err)
+	w := read(t, messages[0])
+	require.Equal(t, []string{"a01", "d01"}, w.At.UserIDs)
+	require.Equal(t, []string{"139"}, w.At.Mobiles)
+	require.Equal(t, "disk full\n\n@139 @a01 @d01", messages[0].Text)
+
+	for n := range 100 {
+		d.People = append(d.People, relay.Person{Mobile: strconv.Itoa(13800000000 + n)})
+	}
+	messages, err = setup.Render(d)
+	require.NoError(t, err)
+	w = read(t, messages[0])
+	require.Len(t, append(w.At.UserIDs, w.At.Mobiles...), 50, "DingTalk takes no more")
 }
 
 func TestKeyword(t *testing.T) {

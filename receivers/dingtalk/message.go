@@ -2,6 +2,7 @@ package dingtalk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -44,8 +45,10 @@ type at struct {
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
 // in which nothing is markup.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	view := relay.View{Delivery: &d, Mentions: i.mentions}
-	messages, err := split.Render(view, split.Limits{Parts: i.maxParts, Room: maxBody}, i.part)
+	whom := i.whom(&d)
+	messages, err := split.Render(relay.View{Delivery: &d, Mentions: whom.inText()},
+		split.Limits{Parts: i.maxParts, Room: maxBody},
+		func(p split.Part) (relay.Message, int, error) { return i.part(p, whom) })
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +58,41 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 	return messages, nil
 }
 
+// whom says whom a delivery notifies: those that the configuration names and whom it concerns, as many as DingTalk takes.
+// Nil is nobody.
+func (i *Integration) whom(d *relay.Delivery) *at {
+	a := &at{Mobiles: slices.Clone(i.mention.Mobiles), UserIDs: slices.Clone(i.mention.UserIDs), All: i.mention.All}
+	for _, p := range d.People {
+		switch {
+		case len(a.Mobiles)+len(a.UserIDs) == maxMentions:
+		case p.DingTalkUserID != "" && !slices.Contains(a.UserIDs, p.DingTalkUserID):
+			a.UserIDs = append(a.UserIDs, p.DingTalkUserID)
+		case p.DingTalkUserID == "" && p.Mobile != "" && !slices.Contains(a.Mobiles, p.Mobile):
+			a.Mobiles = append(a.Mobiles, p.Mobile)
+		}
+	}
+	if len(a.Mobiles)+len(a.UserIDs) == 0 && !a.All {
+		return nil
+	}
+	return a
+}
+
+// inText is how people are mentioned in the text.
+func (a *at) inText() []string {
+	if a == nil {
+		return nil
+	}
+	var names []string
+	for _, name := range slices.Concat(a.Mobiles, a.UserIDs) {
+		names = append(names, "@"+name)
+	}
+	return names
+}
+
 // part renders one message and says how many bytes it could be longer.
-func (i *Integration) part(p split.Part) (relay.Message, int, error) {
+func (i *Integration) part(p split.Part, whom *at) (relay.Message, int, error) {
 	m := relay.Message{ID: fmt.Sprintf("%s-%d", p.Delivery.ID, max(1, p.Part))}
-	b := body{Type: TypeText, At: i.at, UUID: m.ID}
+	b := body{Type: TypeText, At: whom, UUID: m.ID}
 	if p.Part > 1 {
 		b.At, p.Mentions = nil, nil // once is enough
 	}

@@ -92,6 +92,9 @@ type Config struct {
 	// HTML and Text are the two bodies. Templates; an empty one leaves its part out.
 	HTML *string `yaml:"html,omitempty"`
 	Text *string `yaml:"text,omitempty"`
+	// Mention says which of the people get the mail as well, in Cc. Unlike elsewhere, those whose match: fits do so only
+	// with matching: true.
+	Mention relay.Mention `yaml:"mention,omitempty"`
 	// Threading shows the mails of one alert group as one thread.
 	Threading Threading `yaml:"threading,omitempty"`
 }
@@ -109,6 +112,9 @@ const (
 	threadByGroup = "none"
 	threadByDay   = "daily"
 )
+
+// Mentioned is the part of mention: that all integrations have.
+func (c *Config) Mentioned() relay.Mention { return c.Mention }
 
 // SetDefaults fills in what the item leaves out, from the global section where that says something.
 func (c *Config) SetDefaults(g Globals) {
@@ -128,6 +134,7 @@ func (c *Config) SetDefaults(g Globals) {
 	c.ForceImplicitTLS = or(c.ForceImplicitTLS, g.SMTPForceImplicitTLS)
 	c.HTML = or(c.HTML, new(defaultHTML))
 	c.Text = or(c.Text, new(defaultText))
+	c.Mention.Matching = or(c.Mention.Matching, new(false))
 	c.Threading.Enabled = or(c.Threading.Enabled, new(true))
 	c.Threading.ThreadByDate = or(c.Threading.ThreadByDate, threadByGroup)
 	c.Timeout = or(c.Timeout, model.Duration(DefaultTimeout))

@@ -42,6 +42,10 @@ func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
 		m.SetGenHeader(mail.HeaderReferences, root)
 		m.SetGenHeader(mail.HeaderInReplyTo, root)
 	}
+	cc := copied(d, to)
+	if len(cc) > 0 {
+		m.SetAddrHeaderFromMailAddress(mail.HeaderCc, cc...)
+	}
 	for _, f := range c.headers {
 		if err := setHeader(m, f); err != nil {
 			return envelope{}, fmt.Errorf("headers: %s: %w", f.name, err)
@@ -53,7 +57,7 @@ func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
 	if _, err := m.WriteTo(&out); err != nil {
 		return envelope{}, fmt.Errorf("write mail: %w", err)
 	}
-	return envelope{From: from.Address, To: bare(to), Mail: out.String()}, nil
+	return envelope{From: from.Address, To: bare(append(to, cc...)), Mail: out.String()}, nil
 }
 
 // parties are the sender and the recipients, as the envelope and the default headers have them.
@@ -71,6 +75,18 @@ func (i *Integration) parties(d *relay.Delivery) (*netmail.Address, []*netmail.A
 		return nil, nil, fmt.Errorf("to: %w", err)
 	}
 	return from, to, nil
+}
+
+// copied are those whom a delivery concerns and to whom it does not go anyway.
+func copied(d *relay.Delivery, to []*netmail.Address) []*netmail.Address {
+	var cc []*netmail.Address
+	for _, p := range d.People {
+		known := func(a *netmail.Address) bool { return strings.EqualFold(a.Address, p.Email) }
+		if p.Email != "" && !slices.ContainsFunc(to, known) && !slices.ContainsFunc(cc, known) {
+			cc = append(cc, &netmail.Address{Name: p.Name, Address: p.Email})
+		}
+	}
+	return cc
 }
 
 // threadRoot is the Message-ID that all mails of one thread answer to. No mail has it: programs that show threads

@@ -166,6 +166,23 @@ func TestConfiguredHeadersReplaceOurs(t *testing.T) {
 	require.Equal(t, []string{"ops@example.org"}, e.To)
 }
 
+func TestPeopleGetACopy(t *testing.T) {
+	t.Parallel()
+	s := build(t, email.Config{To: "ops@example.org"})
+	d := delivery(t, s, notification(t, "firing"))
+	d.People = []relay.Person{
+		{Name: "alice", Email: "alice@example.org"},
+		{Name: "bob", Mobile: "138"},
+		{Name: "ops", Email: "OPS@example.org"},
+		{Email: "carol@example.org"},
+	}
+	e := envelope(t, render(t, s, d))
+	require.Equal(t, []string{"ops@example.org", "alice@example.org", "carol@example.org"}, e.To)
+	m := parse(t, e.Mail)
+	require.Equal(t, `"alice" <alice@example.org>, <carol@example.org>`, m.Get("Cc"))
+	require.Equal(t, "<ops@example.org>", m.Get("To"))
+}
+
 func TestARetryHasTheSameMessageID(t *testing.T) {
 	t.Parallel()
 	s := build(t, email.Config{})

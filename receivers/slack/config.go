@@ -72,6 +72,9 @@ type Config struct {
 	MrkdwnIn    []string `yaml:"mrkdwn_in,omitempty"`
 	Actions     []Action `yaml:"actions,omitempty"`
 
+	// Mention says which of the people are notified by name.
+	Mention relay.Mention `yaml:"mention,omitempty"`
+
 	// UpdateMessage needs a bot: Validate refuses it.
 	UpdateMessage bool `yaml:"update_message,omitempty"`
 }
@@ -101,6 +104,9 @@ type Confirmation struct {
 	OkText      string `yaml:"ok_text,omitempty"`
 	DismissText string `yaml:"dismiss_text,omitempty"`
 }
+
+// Mentioned is the part of mention: that all integrations have.
+func (c *Config) Mentioned() relay.Mention { return c.Mention }
 
 // SetDefaults fills in what the item leaves out: the credential from the section global, the texts by our templates. A
 // text that is set to nothing stays empty.

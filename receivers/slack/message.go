@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -150,10 +151,44 @@ func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
 		render = i.plain
 	}
 	limits := split.Limits{Parts: i.cfg.Parts(), Room: maxRunes}
-	return split.Render(relay.View{Delivery: d}, limits, func(p split.Part) (rendered, int, error) {
+	view := relay.View{Delivery: d, Mentions: mentions(d)}
+	return split.Render(view, limits, func(p split.Part) (rendered, int, error) {
+		if p.Part > 1 {
+			p.Mentions = nil // once is enough
+		}
 		m, err := render(p)
+		m.complete(p.Mentions)
 		return m, maxRunes - m.runes(), err
 	})
+}
+
+// mentions are those whom a delivery concerns, as Slack writes them.
+// https://docs.slack.dev/messaging/formatting-message-text#mentioning-users
+func mentions(d *relay.Delivery) []string {
+	var names []string
+	for _, p := range d.People {
+		if p.SlackID != "" {
+			names = append(names, "<@"+p.SlackID+">")
+		}
+	}
+	return names
+}
+
+// complete adds the mentions that no text has.
+func (m *rendered) complete(mentions []string) {
+	shown := []string{m.Text}
+	for _, a := range m.Attachments {
+		shown = append(shown, a.Pretext, a.Text)
+	}
+	var missing []string
+	for _, name := range mentions {
+		if !slices.ContainsFunc(shown, func(text string) bool { return strings.Contains(text, name) }) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		m.Text = strings.TrimSpace(strings.Join(missing, " ") + " " + m.Text)
+	}
 }
 
 // usual renders a part by the configured templates.
@@ -197,6 +232,7 @@ func (i *Integration) usual(p split.Part) (rendered, error) {
 // plain renders a part without any template of a user.
 func (i *Integration) plain(p split.Part) (rendered, error) {
 	m := rendered{payload: payload{Channel: p.Delivery.Destination.Address}}
+	p.Mentions = nil // as plain text they would not come alive
 	text := escape(i.renderer.Plain(i.cfg.Locale, p.View))
 	if p.Compact() {
 		title, _, _ := strings.Cut(escape(i.renderer.Plain(i.cfg.Locale, p.Head())), "\n")

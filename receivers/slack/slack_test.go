@@ -294,6 +294,28 @@ func TestChannelFromALabel(t *testing.T) {
 	require.Equal(t, "#page-alerts", read(t, render(t, s, d)[0]).Channel)
 }
 
+func TestPeopleAreMentioned(t *testing.T) {
+	t.Parallel()
+	d := receiverstest.Delivery(t, "single-firing")
+	d.People = []relay.Person{{Name: "alice", SlackID: "U01"}, {Name: "bob", Mobile: "138"}, {Name: "carol", SlackID: "U02"}}
+	url := slack.Config{APIURL: secret.New("https://hooks.slack.com/services/T/B/x")}
+	w := read(t, render(t, build(t, url, receiverstest.Env(t, set(t))), d)[0])
+	require.Empty(t, w.Text)
+	require.Equal(t, "<@U01> <@U02>", w.Attachments[0].Pretext, "the default text mentions")
+
+	url.Pretext, url.MessageText = new("for <@U02>"), "look:"
+	setup := build(t, url, receiverstest.Env(t, set(t)))
+	require.Equal(t, "<@U01> look:", read(t, render(t, setup, d)[0]).Text, "what a text of one's own lacks")
+	d.Plain = true
+	require.Equal(t, "<@U01> <@U02>", read(t, render(t, setup, d)[0]).Text)
+
+	many := receiverstest.Many(500)
+	many.People = d.People
+	for n, m := range render(t, setup, many) {
+		require.Equal(t, n == 0, strings.Contains(string(m.Body), "U01"), "once is enough")
+	}
+}
+
 func TestTitlesAreCutWhole(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ title, want string }{

@@ -82,11 +82,16 @@ func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
 
 // Mention says who is notified by name.
 type Mention struct {
+	relay.Mention `yaml:",inline"`
+
 	UserIDs []string `yaml:"user_ids,omitempty"`
 	// Mobiles are notified by text messages only.
 	Mobiles []string `yaml:"mobiles,omitempty"`
 	All     bool     `yaml:"all,omitempty"`
 }
+
+// Mentioned is the part of mention: that all integrations have.
+func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 
 // SetDefaults fills in what was not given.
 func (c *Config) SetDefaults(g Globals) {

@@ -41,7 +41,8 @@ const all = "@all"
 // in which nothing is markup.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 	view := relay.View{Delivery: &d}
-	main := form{i, i.text, i.messageType, "", i.mention}
+	whom := i.whom(&d)
+	main := form{i, i.text, i.messageType, "", whom}
 	twin := i.twin != nil && !d.Plain
 	if twin {
 		main.mention = Mention{}
@@ -51,7 +52,7 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 		return nil, err
 	}
 	if twin {
-		more, err := form{i, i.twin, TypeText, "-twin", i.mention}.render(view, 1)
+		more, err := form{i, i.twin, TypeText, "-twin", whom}.render(view, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -61,6 +62,20 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 		messages[n].Part, messages[n].Parts = n+1, len(messages)
 	}
 	return messages, nil
+}
+
+// whom says whom a delivery notifies: those that the configuration names and whom it concerns.
+func (i *Integration) whom(d *relay.Delivery) Mention {
+	m := Mention{UserIDs: slices.Clone(i.mention.UserIDs), Mobiles: slices.Clone(i.mention.Mobiles), All: i.mention.All}
+	for _, p := range d.People {
+		switch {
+		case p.WeComUserID != "" && !slices.Contains(m.UserIDs, p.WeComUserID):
+			m.UserIDs = append(m.UserIDs, p.WeComUserID)
+		case p.WeComUserID == "" && p.Mobile != "" && !slices.Contains(m.Mobiles, p.Mobile):
+			m.Mobiles = append(m.Mobiles, p.Mobile)
+		}
+	}
+	return m
 }
 
 // form is one of the ways in which a notification is told.

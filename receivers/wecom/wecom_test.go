@@ -275,6 +275,34 @@ func TestMentions(t *testing.T) {
 	}
 }
 
+func TestPeopleAreMentioned(t *testing.T) {
+	t.Parallel()
+	for messageType, want := range map[string]wecom.Mention{
+		"text":     {UserIDs: []string{"alice", "dave"}, Mobiles: []string{"139"}},
+		"markdown": {},
+	} {
+		setup := build(t, wecom.Config{
+			Robot: robot(), MessageType: messageType, Mention: wecom.Mention{UserIDs: []string{"alice"}},
+		}, receiverstest.Env(t, receiverstest.Words{}))
+		d := receiverstest.Delivery(t, "single-firing")
+		d.People = []relay.Person{
+			{Name: "alice", WeComUserID: "alice", Mobile: "138"},
+			{Name: "bob", Mobile: "139"},
+			{Name: "carol", SlackID: "U01"},
+			{Name: "dave", WeComUserID: "dave"},
+		}
+		messages, err := setup.Render(d)
+		require.NoError(t, err)
+		w := read(t, messages[0])
+		if messageType == "markdown" {
+			require.Contains(t, w.Markdown.Content, "<@alice> <@dave>")
+			continue
+		}
+		require.Equal(t, want.UserIDs, w.Text.Mentioned)
+		require.Equal(t, want.Mobiles, w.Text.MentionedMobiles)
+	}
+}
+
 func TestMentionsOnce(t *testing.T) {
 	t.Parallel()
 	setup := build(t, wecom.Config{Robot: robot(), Mention: wecom.Mention{UserIDs: []string{"alice"}}},
