@@ -1,4 +1,4 @@
-// Package parts starts the real programs that tests talk to: Alertmanager, the relay itself. Everything listens on free
+// Package parts starts the real programs that tests talk to: Alertmanager, Redis, the relay itself. Everything listens on free
 // loopback ports, keeps its files in the test's own folder, and is ended by its process id when the test ends.
 package parts
 

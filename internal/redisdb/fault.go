@@ -1,0 +1,97 @@
+package redisdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// The errors that count. A retry later may succeed after each.
+var (
+	// ErrUnavailable means that Redis could not be reached, did not answer in time, or refuses: it is loading, a replica,
+	// or cannot persist. What was sent may have been done.
+	ErrUnavailable = errors.New("redis is unavailable")
+	// ErrFull means that Redis has no memory for what was sent: nothing was done.
+	ErrFull = errors.New("redis has reached its maxmemory")
+	// ErrNotRun means that a script was not sent, and will not be. It is an ErrUnavailable.
+	ErrNotRun = fmt.Errorf("%w: not sent", ErrUnavailable)
+)
+
+// A ShortError says that something was written, but by fewer replicas than min_acks asks for. It stays written, and is an
+// ErrUnavailable.
+type ShortError struct{ Acks, MinAcks int }
+
+// Error tells how many replicas have the write.
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("%d of %d replicas of redis have the write", e.Acks, e.MinAcks)
+}
+
+// Unwrap returns ErrUnavailable.
+func (e *ShortError) Unwrap() error { return ErrUnavailable }
+
+// Fault turns an error of the client into one of this package, and remembers what it says about Redis. It returns nil for
+// nil and for goredis.Nil, and leaves an error alone that only says that the caller has gone.
+func (db *DB) Fault(ctx context.Context, err error) error {
+	switch {
+	case err == nil || errors.Is(err, goredis.Nil):
+		db.health.good(ctx)
+		return nil
+	case errors.Is(err, context.Canceled):
+		return err
+	case goredis.IsOOMError(err):
+		db.health.good(ctx)
+		db.metrics.errors.WithLabelValues(reasonFull).Inc()
+		return ErrFull
+	}
+	if cluster, ok := db.client.(*goredis.ClusterClient); ok {
+		cluster.ReloadState(ctx) // the slot may have moved, or its server have died
+	}
+	err = db.conceal.error(err)
+	db.metrics.errors.WithLabelValues(reasonUnavailable).Inc()
+	db.health.bad(ctx, err)
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// health knows whether Redis answered the last time, and tells the log when that changes.
+type health struct {
+	logger *slog.Logger
+	up     prometheus.Gauge
+
+	mu    sync.Mutex
+	cause error
+	since time.Time
+}
+
+func (h *health) err() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cause
+}
+
+func (h *health) good(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.up.Set(1)
+	if h.cause == nil {
+		return
+	}
+	h.cause = nil
+	h.logger.InfoContext(ctx, "Redis is available again", "down", time.Since(h.since).Round(time.Millisecond))
+}
+
+func (h *health) bad(ctx context.Context, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.up.Set(0)
+	if h.cause != nil {
+		return
+	}
+	h.cause, h.since = err, time.Now()
+	h.logger.ErrorContext(ctx, "Redis is unavailable: webhooks are answered 503 until it is back", "err", err)
+}
