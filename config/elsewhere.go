@@ -11,7 +11,7 @@ func elsewhere(path, key string) string {
 	switch index.ReplaceAllString(path, "") {
 	case "isolate_by", "rooms", "receivers.wechat_configs", "global.wechat_api_url",
 		"global.wechat_api_corp_id", "global.wechat_api_secret", "global.wechat_api_secret_file",
-		"snapshots.lookup", "snapshots.max_age", "snapshots.ttl", "snapshots.route_by_evidence", "snapshots.exemplars":
+		"snapshots.exemplars":
 		return fmt.Sprintf("%q is not available in this version of the relay", key)
 	}
 	switch key {

@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"context"
 	"maps"
 	"slices"
 
@@ -31,20 +30,15 @@ func newAlertSource(fields map[string][]string) alertSource {
 	return s
 }
 
-func (alertSource) Name() relay.Source { return relay.SourceAlert }
-
-func (s alertSource) Find(_ context.Context, alerts relay.Alerts) []relay.Snapshot {
-	known := make([]relay.Snapshot, len(alerts))
-	for i := range alerts {
-		a, k := &alerts[i], &known[i]
-		k.TraceID, k.RoomID, k.UserAgent = first(a, s.traceID), first(a, s.roomID), first(a, s.userAgent)
-		for _, x := range s.extra {
-			if value := first(a, x.names); value != "" {
-				if k.Extra == nil {
-					k.Extra = map[string]string{}
-				}
-				k.Extra[x.field] = value
+// of returns what the alert says of itself.
+func (s alertSource) of(a *relay.Alert) relay.Snapshot {
+	known := relay.Snapshot{TraceID: first(a, s.traceID), RoomID: first(a, s.roomID), UserAgent: first(a, s.userAgent)}
+	for _, x := range s.extra {
+		if value := first(a, x.names); value != "" {
+			if known.Extra == nil {
+				known.Extra = map[string]string{}
 			}
+			known.Extra[x.field] = value
 		}
 	}
 	return known

@@ -1,10 +1,15 @@
 package enrich
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/snapshots"
 )
 
 // The fields that every snapshot has, under their names in the configuration and in relay.Snapshot.Sources.
@@ -14,8 +19,16 @@ const (
 	UserAgent = "user_agent"
 )
 
-// DefaultMaxValueLength is how long a value may be, in bytes: the user agents of in-app browsers reach 400.
-const DefaultMaxValueLength = 512
+// Defaults of the keys.
+const (
+	DefaultMaxAge = 15 * time.Minute
+	DefaultTTL    = 24 * time.Hour
+	// DefaultMaxValueLength is how long a value may be, in bytes: the user agents of in-app browsers reach 400.
+	DefaultMaxValueLength = 512
+)
+
+// maxLookup bounds the sets of lookup: each is asked for every alert.
+const maxLookup = 16
 
 // Config is the section snapshots: of the configuration.
 type Config struct {
@@ -23,6 +36,15 @@ type Config struct {
 	// an annotation of the same name. Fields other than trace_id, room_id and user_agent become extra fields. Default:
 	// trace_id: [trace_id, traceID], room_id: [room_id], user_agent: [user_agent].
 	Fields map[string][]string `yaml:"fields,omitempty"`
+	// Lookup names the sets of labels under which applications record, most exact first. Default:
+	// [[service, instance], [job, instance], [service], [job]].
+	Lookup [][]string `yaml:"lookup,omitempty"`
+	// MaxAge is how long before an alert began a snapshot may be recorded to count; default 15m.
+	MaxAge model.Duration `yaml:"max_age,omitempty"`
+	// TTL is how long what is recorded through the relay is kept; default 24h.
+	TTL model.Duration `yaml:"ttl,omitempty"`
+	// RouteByEvidence lets a room that was looked up be the routing room of an alert that names none.
+	RouteByEvidence bool `yaml:"route_by_evidence,omitempty"`
 	// TraceURL is a template over the snapshot that makes the link to a trace. Values are escaped for use in a URL.
 	TraceURL string `yaml:"trace_url,omitempty"`
 	// MaxValueLength bounds each value, in bytes; default 512. Longer ones are cut, a longer room_id is none.
@@ -41,12 +63,55 @@ func (c *Config) Validate(f *fault.List) {
 			}
 		}
 	}
+	c.validateLookup(f.In("lookup"))
+	if c.MaxAge < 0 {
+		f.In("max_age").Addf("must be more than 0")
+	}
+	if c.TTL < 0 {
+		f.In("ttl").Addf("must be more than 0")
+	} else if c.TimeToLive() < c.maxAge() {
+		f.In("ttl").Warnf("is shorter than max_age: snapshots are gone before they are too old")
+	}
 	if c.MaxValueLength < 0 {
 		f.In("max_value_length").Addf("must not be negative")
 	}
 	_, err := newTraceURL(c.TraceURL)
 	f.Add(err)
 }
+
+func (c *Config) validateLookup(f *fault.List) {
+	if len(c.Lookup) > maxLookup {
+		f.Addf("%d sets are more than %d", len(c.Lookup), maxLookup)
+	}
+	for i, names := range c.Lookup {
+		if len(names) == 0 {
+			f.Item(i).Addf("expected the names of labels")
+		}
+		for j, name := range names {
+			if name == "" {
+				f.Item(i).Item(j).Addf("expected the name of a label")
+			}
+		}
+	}
+}
+
+// Sets are the sets of labels under which snapshots are recorded and looked up, most exact first.
+func (c *Config) Sets() []snapshots.Set {
+	lookup := c.Lookup
+	if lookup == nil {
+		lookup = snapshots.DefaultLookup()
+	}
+	sets := make([]snapshots.Set, len(lookup))
+	for i, names := range lookup {
+		sets[i] = snapshots.NewSet(names...)
+	}
+	return sets
+}
+
+// TimeToLive is TTL with its default.
+func (c *Config) TimeToLive() time.Duration { return cmp.Or(time.Duration(c.TTL), DefaultTTL) }
+
+func (c *Config) maxAge() time.Duration { return cmp.Or(time.Duration(c.MaxAge), DefaultMaxAge) }
 
 // fields returns Fields with the defaults of those not given.
 func (c *Config) fields() map[string][]string {
@@ -59,9 +124,4 @@ func (c *Config) fields() map[string][]string {
 	return fields
 }
 
-func (c *Config) maxValueLength() int {
-	if c.MaxValueLength == 0 {
-		return DefaultMaxValueLength
-	}
-	return c.MaxValueLength
-}
+func (c *Config) maxValueLength() int { return cmp.Or(c.MaxValueLength, DefaultMaxValueLength) }

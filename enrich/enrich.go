@@ -3,50 +3,70 @@
 // which needs the room.
 //
 // Field by field, the first source that knows it wins: the alert's labels and annotations, what was saved when the alert
-// was first accepted, the look-ups, and last the webhook request itself, which is Alertmanager's and not a customer's.
-// One file holds one source. Promise: the step takes at most a second, whatever a look-up does, and never fails.
+// was first accepted, the look-ups (what applications recorded, first), and last the webhook request itself, which is
+// Alertmanager's and not a customer's. One file holds one source. Promise: the step takes at most a second, whatever a
+// look-up does, and never fails; what is known or was resolved before costs no look-up.
 package enrich
 
 import (
+	"cmp"
 	"context"
-	"sync"
-	"time"
+	"log/slog"
 
 	"github.com/alertrelay/relay"
 )
-
-// lookupTime bounds all look-ups of one notification together.
-const lookupTime = time.Second
 
 // A Source knows something of the requests behind alerts.
 type Source interface {
 	// Name is the mark that fields from here get.
 	Name() relay.Source
-	// Find returns what is known of each alert, at its index; nil when nothing is known of any. It returns when ctx ends
-	// and reports its own failures: a source that failed knows nothing. The values are raw.
-	Find(ctx context.Context, alerts relay.Alerts) []relay.Snapshot
+	// Find returns what is known of each alert, at its index; nil when nothing is known of any. The alerts have as their
+	// Snapshot what is known so far. The values it returns are raw. It ends when ctx does.
+	Find(ctx context.Context, alerts relay.Alerts) ([]relay.Snapshot, error)
+}
+
+// Options are what an Enricher works with; zero fields have defaults.
+type Options struct {
+	// Lookups are asked side by side, and win over each other in their order.
+	Lookups []Source
+	// Metrics default to some that nobody reads, Logger to silence.
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // An Enricher finds the context of alerts. It is safe for concurrent use.
 type Enricher struct {
 	alert    alertSource
-	lookups  []Source
+	lookups  []*lookup
 	clean    cleaner
 	traceURL *traceURL
+	metrics  *Metrics
+	// routeByEvidence lets a room that a look-up found be a routing room.
+	routeByEvidence bool
 }
 
-// New returns an Enricher. lookups are asked side by side, and win over each other in their order. The error names the key.
-func New(cfg Config, lookups ...Source) (*Enricher, error) {
+// New returns an Enricher. The error names the key.
+func New(cfg Config, o Options) (*Enricher, error) {
 	link, err := newTraceURL(cfg.TraceURL)
 	if err != nil {
 		return nil, err
 	}
-	return &Enricher{
-		alert:    newAlertSource(cfg.fields()),
-		lookups:  lookups,
-		clean:    cleaner{max: cfg.maxValueLength()},
-		traceURL: link,
-	}, nil
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	e := &Enricher{
+		alert:           newAlertSource(cfg.fields()),
+		clean:           cleaner{max: cfg.maxValueLength()},
+		traceURL:        link,
+		metrics:         o.Metrics,
+		routeByEvidence: cfg.RouteByEvidence,
+	}
+	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	for _, source := range o.Lookups {
+		o.Metrics.of(source.Name())
+		e.lookups = append(e.lookups, &lookup{Source: source, metrics: o.Metrics, logger: logger})
+	}
+	return e, nil
 }
 
 // Enrich sets snapshot and routing room of each alert of n, which nobody else may use yet. saved is what the store knows
@@ -57,12 +77,20 @@ func (e *Enricher) Enrich(
 	requestRoom string,
 ) map[relay.AlertKey]relay.Saved {
 	found := make([]relay.Snapshot, len(n.Alerts))
-	e.fill(found, e.alert.Name(), e.alert.Find(ctx, n.Alerts))
-	own := savedSource(saved)
-	e.fill(found, own.Name(), own.Find(ctx, n.Alerts))
-	for i, known := range e.lookUp(ctx, n.Alerts) {
-		e.fill(found, e.lookups[i].Name(), known)
+	var wanted []int // the alerts that look-ups may know more of
+	for i := range n.Alerts {
+		a := &n.Alerts[i]
+		e.add(&found[i], relay.SourceAlert, e.alert.of(a))
+		was, known := saved[a.Key()]
+		if known {
+			e.add(&found[i], relay.SourceSaved, fromSaved(was))
+		}
+		again := known && a.Status == relay.StatusResolved // it shows what firing showed, and nothing of later
+		if !again && !complete(found[i]) {
+			wanted = append(wanted, i)
+		}
 	}
+	e.lookUp(ctx, n.Alerts, found, wanted)
 
 	requestRoom = e.clean.room(requestRoom)
 	var last relay.Snapshot // the same for all alerts, and shared by those of which nothing else is known
@@ -74,7 +102,7 @@ func (e *Enricher) Enrich(
 		if known {
 			a.Room = roomOfSaved(pinned, requestRoom)
 		} else {
-			a.Room = roomOfAlert(found[i], requestRoom)
+			a.Room = e.roomOfAlert(found[i], requestRoom)
 			fresh[a.Key()] = toSave(found[i], a.Room)
 		}
 		if found[i].IsZero() {
@@ -88,36 +116,17 @@ func (e *Enricher) Enrich(
 	return fresh
 }
 
-// lookUp asks the look-ups side by side, for lookupTime at most.
-func (e *Enricher) lookUp(ctx context.Context, alerts relay.Alerts) [][]relay.Snapshot {
-	if len(e.lookups) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	known := make([][]relay.Snapshot, len(e.lookups))
-	var wg sync.WaitGroup
-	for i, source := range e.lookups {
-		wg.Go(func() { known[i] = source.Find(ctx, alerts) })
-	}
-	wg.Wait()
-	return known
-}
-
-// fill adds to each snapshot the fields that it lacks and known has, cleaned and marked with their source.
-func (e *Enricher) fill(snapshots []relay.Snapshot, source relay.Source, known []relay.Snapshot) {
-	for i := range known {
-		e.add(&snapshots[i], source, known[i])
-	}
-}
-
+// add adds to a snapshot the fields that it lacks and from has, cleaned and marked with their source.
 func (e *Enricher) add(to *relay.Snapshot, source relay.Source, from relay.Snapshot) {
 	added := false
-	set := func(name string, field *string, value string) {
-		if *field != "" {
+	set := func(name string, field *string, value string, clean func(string) string) {
+		if *field != "" || value == "" {
 			return
 		}
-		if *field = e.clean.value(value); *field == "" {
+		if *field = clean(value); *field != value {
+			e.metrics.altered.WithLabelValues(string(source)).Inc()
+		}
+		if *field == "" {
 			return
 		}
 		added = true
@@ -126,12 +135,15 @@ func (e *Enricher) add(to *relay.Snapshot, source relay.Source, from relay.Snaps
 		}
 		to.Sources[name] = source
 	}
-	set(TraceID, &to.TraceID, from.TraceID)
-	set(RoomID, &to.RoomID, e.clean.room(from.RoomID))
-	set(UserAgent, &to.UserAgent, from.UserAgent)
+	set(TraceID, &to.TraceID, from.TraceID, e.clean.value)
+	set(RoomID, &to.RoomID, from.RoomID, e.clean.room)
+	set(UserAgent, &to.UserAgent, from.UserAgent, e.clean.value)
 	for name, value := range from.Extra {
+		if name = e.clean.value(name); name == "" || name == TraceID || name == RoomID || name == UserAgent {
+			continue
+		}
 		have := to.Extra[name]
-		if set(name, &have, value); have == "" {
+		if set(name, &have, value, e.clean.value); have == "" {
 			continue
 		}
 		if to.Extra == nil {

@@ -2,12 +2,13 @@ package enrich_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -254,6 +255,12 @@ func TestValidate(t *testing.T) {
 		{"not a link to click", enrich.Config{TraceURL: "javascript:{{ .TraceID }}"}, `snapshots.trace_url: makes "javascript:`},
 		{"no name", enrich.Config{Fields: map[string][]string{"tenant": {"org", ""}}}, "snapshots.fields.tenant[1]: expected"},
 		{"no field", enrich.Config{Fields: map[string][]string{"": {"org"}}}, "snapshots.fields: a field needs a name"},
+		{"a set without labels", enrich.Config{Lookup: [][]string{{"job"}, {}}}, "snapshots.lookup[1]: expected the names of labels"},
+		{"a label without name", enrich.Config{Lookup: [][]string{{"job", ""}}}, "snapshots.lookup[0][1]: expected the name"},
+		{"too many sets", enrich.Config{Lookup: slices.Repeat([][]string{{"job"}}, 17)}, "snapshots.lookup: 17 sets are more than 16"},
+		{"no time", enrich.Config{MaxAge: -1}, "snapshots.max_age: must be more than 0"},
+		{"no life", enrich.Config{TTL: -1}, "snapshots.ttl: must be more than 0"},
+		{"gone before it is too old", enrich.Config{TTL: model.Duration(time.Minute)}, "snapshots.ttl: is shorter than max_age"},
 		{"negative", enrich.Config{MaxValueLength: -1}, "snapshots.max_value_length: must not be negative"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -270,45 +277,9 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// lookup is a source made of a function.
-type lookup func(ctx context.Context, alerts relay.Alerts) []relay.Snapshot
-
-func (lookup) Name() relay.Source { return relay.SourceStore }
-
-func (l lookup) Find(ctx context.Context, alerts relay.Alerts) []relay.Snapshot {
-	return l(ctx, alerts)
-}
-
-func TestLookups(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		slow := lookup(func(ctx context.Context, _ relay.Alerts) []relay.Snapshot {
-			<-ctx.Done()
-			return nil
-		})
-		quick := lookup(func(_ context.Context, alerts relay.Alerts) []relay.Snapshot {
-			known := make([]relay.Snapshot, len(alerts))
-			known[1] = relay.Snapshot{TraceID: "recorded", RoomID: "evidence", Time: start}
-			return known
-		})
-		e, err := enrich.New(enrich.Config{}, slow, slow, quick)
-		require.NoError(t, err)
-		n := &relay.Notification{Alerts: relay.Alerts{alert("a", nil, nil), alert("b", nil, nil)}}
-		began := time.Now()
-		fresh := e.Enrich(t.Context(), n, nil, relay.Snapshot{TraceID: "request"}, "")
-		require.Equal(t, time.Second, time.Since(began), "side by side, and no longer than a second")
-		require.Equal(t, relay.SourceRequest, n.Alerts[0].Snapshot.Sources["trace_id"])
-		require.Equal(t, relay.Snapshot{
-			TraceID: "recorded", RoomID: "evidence", Time: start, Sources: marks{"trace_id": "store", "room_id": "store"},
-		}, n.Alerts[1].Snapshot)
-		require.Empty(t, n.Alerts[1].Room, "evidence is shown, not routed on")
-		require.Equal(t, "recorded", fresh[n.Alerts[1].Key()].Snapshot.TraceID)
-	})
-}
-
 func newEnricher(tb testing.TB, cfg enrich.Config) *enrich.Enricher {
 	tb.Helper()
-	e, err := enrich.New(cfg)
+	e, err := enrich.New(cfg, enrich.Options{})
 	require.NoError(tb, err)
 	return e
 }

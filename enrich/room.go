@@ -3,15 +3,19 @@ package enrich
 import "github.com/alertrelay/relay"
 
 // The routing room decides where an alert is sent, so it comes only from what is at hand with the webhook: labels,
-// annotations, ?room_id=, or what was pinned by them. What look-ups found is evidence, shown but not routed on: a late or
-// missing look-up would send one alert to two rooms.
+// annotations, ?room_id=, or what was pinned by them. What look-ups found is evidence, shown but not routed on unless
+// route_by_evidence says so: a late or missing look-up would send one alert to two rooms.
 
 // roomOfAlert is the routing room of a firing not seen before. found is what sources say about it.
-func roomOfAlert(found relay.Snapshot, requestRoom string) string {
-	if found.Sources[RoomID] == relay.SourceAlert {
+func (e *Enricher) roomOfAlert(found relay.Snapshot, requestRoom string) string {
+	switch {
+	case found.Sources[RoomID] == relay.SourceAlert:
 		return found.RoomID
+	case requestRoom == "" && e.routeByEvidence:
+		return found.RoomID
+	default:
+		return requestRoom
 	}
-	return requestRoom
 }
 
 // roomOfSaved is the routing room of a firing seen before: the pinned one, also when empty. Only a ?room_id= replaces a

@@ -1,27 +1,12 @@
 package enrich
 
-import (
-	"context"
+import "github.com/alertrelay/relay"
 
-	"github.com/alertrelay/relay"
-)
-
-// savedSource is what was saved when an alert was first accepted, so that resolved shows what firing showed.
-type savedSource map[relay.AlertKey]relay.Saved
-
-func (savedSource) Name() relay.Source { return relay.SourceSaved }
-
-func (s savedSource) Find(_ context.Context, alerts relay.Alerts) []relay.Snapshot {
-	if len(s) == 0 {
-		return nil
-	}
-	known := make([]relay.Snapshot, len(alerts))
-	for i := range alerts {
-		was := s[alerts[i].Key()]
-		known[i] = was.Snapshot
-		if known[i].RoomID == "" {
-			known[i].RoomID = was.Room // the room that ?room_id= named
-		}
+// fromSaved is what was saved when an alert was first accepted, so that resolved shows what firing showed.
+func fromSaved(was relay.Saved) relay.Snapshot {
+	known := was.Snapshot
+	if known.RoomID == "" {
+		known.RoomID = was.Room // the room that ?room_id= named
 	}
 	return known
 }

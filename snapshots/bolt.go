@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
 
 	"github.com/alertrelay/relay"
@@ -31,12 +32,15 @@ type BoltOptions struct {
 	MaxCount int
 	// Now is the clock; default time.Now.
 	Now func() time.Time
+	// Registerer gets the metrics; default: nobody does.
+	Registerer prometheus.Registerer
 }
 
 // A Bolt is the embedded form: two buckets of the relay's own file. Callers that write at the same time share a commit.
 type Bolt struct {
 	db      *bbolt.DB
 	options BoltOptions
+	metrics metrics
 }
 
 var _ Store = (*Bolt)(nil)
@@ -58,7 +62,7 @@ func NewBolt(db *bbolt.DB, options BoltOptions) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	return &Bolt{db, options}, nil
+	return &Bolt{db, options, newMetrics(options.Registerer)}, nil
 }
 
 // Record implements Store. What was begun is finished when ctx ends.
@@ -87,6 +91,7 @@ func (b *Bolt) Record(_ context.Context, entries []Entry, ttl time.Duration) err
 	if err != nil {
 		return fmt.Errorf("record snapshots: %w", err)
 	}
+	b.metrics.recorded.Add(float64(len(entries)))
 	return nil
 }
 
@@ -101,7 +106,7 @@ func (b *Bolt) Find(_ context.Context, keys []Key) ([]relay.Snapshot, error) {
 			if len(value) < endLength || !endOf(value).After(now) {
 				continue
 			}
-			found[i], _ = Decode(value[endLength:]) // what cannot be read is nothing
+			found[i] = b.metrics.read(value[endLength:])
 		}
 		return nil
 	})

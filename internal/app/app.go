@@ -22,7 +22,7 @@ import (
 
 	"github.com/alertrelay/relay/config"
 	"github.com/alertrelay/relay/deliver"
-	"github.com/alertrelay/relay/outbox"
+	"github.com/alertrelay/relay/enrich"
 	"github.com/alertrelay/relay/webhook"
 )
 
@@ -55,7 +55,7 @@ type Options struct {
 type App struct {
 	options   Options
 	logger    *slog.Logger
-	store     outbox.Store
+	stores    stores
 	deliverer *deliver.Deliverer
 	servers   []*server
 
@@ -84,11 +84,10 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		}
 	}()
 
-	store, err := openStore(c, o)
-	if err != nil {
+	if a.stores, err = openStores(c, o); err != nil {
 		return nil, err
 	}
-	a.store = store
+	store := a.stores.outbox
 	a.deliverer = deliver.New(deliver.Options{
 		Store:      store,
 		Logger:     o.Logger,
@@ -102,6 +101,8 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		now:         time.Now,
 		cache:       store.Cache(),
 		externalURL: o.ExternalURL,
+		snapshots:   a.stores.snapshots,
+		enrichment:  enrich.NewMetrics(o.Registry),
 		intake: &intake{
 			store:   store,
 			wake:    a.deliverer.Wake,
@@ -154,8 +155,5 @@ func (a *App) Close() error {
 	for _, s := range a.servers {
 		_ = s.listener.Close()
 	}
-	if a.store == nil {
-		return nil
-	}
-	return a.store.Close()
+	return a.stores.Close()
 }

@@ -8,5 +8,5 @@ import (
 
 // History returns what happened, newest first, and the cursor of the next page, empty at the end.
 func (a *App) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Event, string, error) {
-	return a.store.History(ctx, q)
+	return a.stores.outbox.History(ctx, q)
 }

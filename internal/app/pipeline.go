@@ -11,6 +11,7 @@ import (
 	"github.com/alertrelay/relay/enrich"
 	"github.com/alertrelay/relay/internal/httpclient"
 	"github.com/alertrelay/relay/route"
+	"github.com/alertrelay/relay/snapshots"
 	"github.com/alertrelay/relay/templates"
 	"github.com/alertrelay/relay/webhook"
 )
@@ -36,6 +37,8 @@ type surroundings struct {
 	now         func() time.Time
 	cache       relay.Cache
 	externalURL string
+	snapshots   snapshots.Store
+	enrichment  *enrich.Metrics
 	intake      *intake
 	// webhook is what the way in is made of, but for its intake and its tokens.
 	webhook webhook.Options
@@ -77,7 +80,12 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		setups:    setups,
 		receivers: make(map[string][]relay.Setup, len(c.Receivers)),
 	}
-	if p.enricher, err = enrich.New(c.Snapshots); err != nil {
+	p.enricher, err = enrich.New(c.Snapshots, enrich.Options{
+		Lookups: []enrich.Source{enrich.FromStore(c.Snapshots, s.snapshots)},
+		Metrics: s.enrichment,
+		Logger:  s.logger,
+	})
+	if err != nil {
 		return nil, err
 	}
 	if p.tree, err = route.New(c.Route); err != nil {

@@ -42,7 +42,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	serving.Wait()
 	close(failures)
-	err := a.store.Close()
+	err := a.stores.Close()
 	for failure := range failures {
 		err = errors.Join(failure, err)
 	}
