@@ -14,6 +14,8 @@ LDFLAGS  := -s -w \
 	-X $(VPKG).BuildDate=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 FUZZTIME ?= 30s
+# What applications import is in modules of its own, so that they inherit none of the relay's dependencies.
+MODULES  := recorder recorder/ginrecorder
 
 .PHONY: help
 help: ## Show what there is to make.
@@ -34,6 +36,7 @@ run: ## Run the relay with config.yaml.
 .PHONY: test
 test: parts ## Run all tests, with the race detector, against the real parts.
 	$(GO) test -race -tags $(TAGS) -timeout 15m ./...
+	for m in $(MODULES); do $(GO) -C $$m test -race ./...; done
 
 .PHONY: quick
 quick: ## Run the tests that need no real parts and no minute of patience.
@@ -46,12 +49,14 @@ parts: ## Install what the tests use (Debian packages), where that is allowed; n
 .PHONY: fmt
 fmt: ## Format the code.
 	$(GO) run $(LINT) fmt ./...
+	for m in $(MODULES); do (cd $$m; $(GO) run $(LINT) fmt ./...); done
 
 .PHONY: lint
 lint: export GOLANGCI_LINT_CACHE = $(CURDIR)/build/lint-cache
 lint: ## Run the linters. Their cache is this checkout's own: another one's would name files that are not here.
 	$(GO) run $(LINT) run ./...
 	$(GO) mod tidy -diff
+	for m in $(MODULES); do (cd $$m; $(GO) run $(LINT) run ./...; $(GO) mod tidy -diff); done
 
 .PHONY: golden
 golden: ## Rewrite the golden files; review reads the diff.
@@ -68,6 +73,7 @@ fuzz: ## Run each fuzz test for FUZZTIME (30s).
 .PHONY: bench
 bench: ## Measure against the floor and print the table of docs/explanation/performance.md.
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -benchtime 200ms ./...
+	for m in $(MODULES); do $(GO) -C $$m test -run '^$$' -bench . -benchmem -benchtime 200ms ./...; done
 	$(GO) run -tags $(TAGS) ./internal/bench
 
 .PHONY: vuln

@@ -1,0 +1,3 @@
+module github.com/alertrelay/relay/recorder
+
+go 1.24.0
