@@ -73,21 +73,6 @@ type Storage struct {
 	Redis *Redis `yaml:"redis,omitempty"`
 }
 
-// Redis is the store that several replicas share.
-type Redis struct {
-	// Addresses are one server, several nodes of a cluster, or with MasterName the Sentinels.
-	Addresses    []string              `yaml:"addresses"`
-	MasterName   string                `yaml:"master_name,omitempty"`
-	Username     string                `yaml:"username,omitempty"`
-	Password     secret.String         `yaml:"password,omitempty"`
-	PasswordFile secret.File           `yaml:"password_file,omitempty"`
-	TLSConfig    *promconfig.TLSConfig `yaml:"tls_config,omitempty"`
-	// Namespace begins every key, so that several relays may share one Redis.
-	Namespace string `yaml:"namespace,omitempty"`
-	// MinAcks is how many replicas of Redis must have a write before it counts.
-	MinAcks int `yaml:"min_acks,omitempty"`
-}
-
 // Dedupe says when the same notification is a duplicate.
 type Dedupe struct {
 	// Window is how long after its acceptance an unchanged state counts as a copy.

@@ -21,7 +21,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	text, err := os.ReadFile("../docs/reference/configuration.md")
 	require.NoError(t, err)
 	for section, v := range map[string]any{
-		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{},
+		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
 		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": enrich.Config{},
 		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "Keys of every integration": relay.Common{},
 	} {

@@ -41,20 +41,6 @@ func (a *Auth) validate(f *fault.List) {
 	}
 }
 
-func (s *Storage) validate(f *fault.List) {
-	if s.Redis == nil {
-		return
-	}
-	f = f.In("redis")
-	f.Addf("Redis is not available in this version of the relay; without this section the embedded store is used")
-	if len(s.Redis.Addresses) == 0 {
-		f.In("addresses").Addf("is required")
-	}
-	if s.Redis.MinAcks < 0 {
-		f.In("min_acks").Addf("must be 0 or more")
-	}
-}
-
 func (d *Delivery) validate(f *fault.List) {
 	positive(f.In("max_age"), d.MaxAge)
 	positive(f.In("workers"), d.Workers)
