@@ -1,8 +1,10 @@
 package slack
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -55,9 +57,17 @@ type Config struct {
 	IconURL   *string `yaml:"icon_url,omitempty"`
 	LinkNames bool    `yaml:"link_names,omitempty"`
 
-	// MessageText stands above the attachment; all that follows is the attachment's.
-	MessageText string   `yaml:"message_text,omitempty"`
-	Color       *string  `yaml:"color,omitempty"`
+	// Mention says who is notified by name.
+	Mention Mention `yaml:"mention,omitempty"`
+
+	// MessageText stands above the blocks or the attachment.
+	MessageText string  `yaml:"message_text,omitempty"`
+	Color       *string `yaml:"color,omitempty"`
+	Fallback    *string `yaml:"fallback,omitempty"`
+	// Blocks gives a JSON array of Block Kit blocks. It is the form of messages unless a key of the attachment is set.
+	Blocks *string `yaml:"blocks,omitempty"`
+
+	// What follows makes the other form: one attachment, as Alertmanager's own sender writes it.
 	Title       *string  `yaml:"title,omitempty"`
 	TitleLink   *string  `yaml:"title_link,omitempty"`
 	Pretext     *string  `yaml:"pretext,omitempty"`
@@ -65,15 +75,11 @@ type Config struct {
 	Fields      []Field  `yaml:"fields,omitempty"`
 	ShortFields bool     `yaml:"short_fields,omitempty"`
 	Footer      *string  `yaml:"footer,omitempty"`
-	Fallback    *string  `yaml:"fallback,omitempty"`
 	CallbackID  *string  `yaml:"callback_id,omitempty"`
 	ImageURL    string   `yaml:"image_url,omitempty"`
 	ThumbURL    string   `yaml:"thumb_url,omitempty"`
 	MrkdwnIn    []string `yaml:"mrkdwn_in,omitempty"`
 	Actions     []Action `yaml:"actions,omitempty"`
-
-	// Mention says which of the people are notified by name.
-	Mention relay.Mention `yaml:"mention,omitempty"`
 
 	// UpdateMessage needs a bot: Validate refuses it.
 	UpdateMessage bool `yaml:"update_message,omitempty"`
@@ -106,7 +112,7 @@ type Confirmation struct {
 }
 
 // Mentioned is the part of mention: that all integrations have.
-func (c *Config) Mentioned() relay.Mention { return c.Mention }
+func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 
 // SetDefaults fills in what the item leaves out: the credential from the section global, the texts by our templates. A
 // text that is set to nothing stays empty.
@@ -120,18 +126,61 @@ func (c *Config) SetDefaults(g Globals) {
 	if c.AppURL == "" {
 		c.AppURL = g.SlackAppURL
 	}
-	for name, text := range map[string]**string{
-		"username": &c.Username, "iconemoji": &c.IconEmoji, "iconurl": &c.IconURL, "color": &c.Color, "title": &c.Title,
-		"titlelink": &c.TitleLink, "pretext": &c.Pretext, "text": &c.Text, "footer": &c.Footer, "fallback": &c.Fallback,
-		"callbackid": &c.CallbackID,
-	} {
-		if *text == nil {
-			*text = new(`{{ template "relay.slack.` + name + `" . }}`)
+	if c.Blocks == nil && len(c.ofAttachment()) == 0 {
+		c.Blocks = byDefault("blocks")
+	}
+	texts := map[string]**string{
+		"username": &c.Username, "iconemoji": &c.IconEmoji, "iconurl": &c.IconURL, "color": &c.Color, "fallback": &c.Fallback,
+	}
+	if c.inBlocks() {
+		c.MessageText = cmp.Or(c.MessageText, *byDefault("head"))
+	} else {
+		maps.Copy(texts, map[string]**string{
+			"title": &c.Title, "titlelink": &c.TitleLink, "pretext": &c.Pretext, "text": &c.Text, "footer": &c.Footer,
+			"callbackid": &c.CallbackID,
+		})
+		if len(c.MrkdwnIn) == 0 {
+			c.MrkdwnIn = []string{"fallback", "pretext", "text"}
 		}
 	}
-	if len(c.MrkdwnIn) == 0 {
-		c.MrkdwnIn = []string{"fallback", "pretext", "text"}
+	for name, text := range texts {
+		if *text == nil {
+			*text = byDefault(name)
+		}
 	}
+}
+
+// byDefault calls one of the default texts.
+func byDefault(name string) *string { return new(`{{ template "relay.slack.` + name + `" . }}`) }
+
+// inBlocks reports whether messages are blocks; else they are an attachment.
+func (c *Config) inBlocks() bool { return deref(c.Blocks) != "" }
+
+// ofAttachment are the keys that are set and make the form of an attachment.
+func (c *Config) ofAttachment() []string {
+	var keys []string
+	for _, key := range []struct {
+		name string
+		set  bool
+	}{
+		{"title", c.Title != nil},
+		{"title_link", c.TitleLink != nil},
+		{"pretext", c.Pretext != nil},
+		{"text", c.Text != nil},
+		{"fields", len(c.Fields) > 0},
+		{"short_fields", c.ShortFields},
+		{"footer", c.Footer != nil},
+		{"callback_id", c.CallbackID != nil},
+		{"image_url", c.ImageURL != ""},
+		{"thumb_url", c.ThumbURL != ""},
+		{"mrkdwn_in", len(c.MrkdwnIn) > 0},
+		{"actions", len(c.Actions) > 0},
+	} {
+		if key.set {
+			keys = append(keys, key.name)
+		}
+	}
+	return keys
 }
 
 // Validate reports everything that is wrong with an item after SetDefaults.
@@ -143,6 +192,10 @@ func (c *Config) Validate(f *fault.List) {
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
 	}
+	if keys := c.ofAttachment(); c.inBlocks() && len(keys) > 0 {
+		f.In("blocks").Addf("cannot be combined with %s, which make a message of another form", strings.Join(keys, ", "))
+	}
+	c.Mention.validate(f.In("mention"))
 	for i, field := range c.Fields {
 		field.validate(f.In("fields").Item(i))
 	}

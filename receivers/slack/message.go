@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/slack-go/slack"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
@@ -17,23 +15,26 @@ import (
 )
 
 const (
-	// maxTitle is what Alertmanager cuts titles at, in runes.
-	// https://docs.slack.dev/legacy/legacy-messaging/legacy-secondary-message-attachments
-	maxTitle = 1024
 	// maxRunes bounds all texts of a message together. Slack takes 40,000 in a text and cuts what is beyond
 	// (https://docs.slack.dev/reference/methods/chat.postMessage), but nobody finds an alert in a message that fills
 	// five screens: several parts can be read, linked and answered one by one.
 	maxRunes = 8000
+	// maxText bounds the text of a message: Slack's advice.
+	// https://docs.slack.dev/reference/methods/chat.postMessage#truncating
+	maxText = 4000
 )
 
 // templates are the compiled templates of one integration, by key.
 type templates struct {
 	channel  relay.Template // nil when the channel is always the same
-	texts    map[string]relay.Template
+	texts    texts
 	fields   []fieldTemplates
-	actions  []map[string]relay.Template
-	confirms []map[string]relay.Template // nil where an action asks nothing
+	actions  []texts
+	confirms []texts // nil where an action asks nothing
 }
+
+// texts are templates by key.
+type texts map[string]relay.Template
 
 type fieldTemplates struct {
 	title, value relay.Template
@@ -43,8 +44,8 @@ type fieldTemplates struct {
 // compile compiles what c says, or returns what is wrong with each template.
 func compile(c Config, r relay.Renderer) (templates, error) {
 	var errs []error
-	compileAll := func(prefix string, sources map[string]string) map[string]relay.Template {
-		out := map[string]relay.Template{}
+	compileAll := func(prefix string, sources map[string]string) texts {
+		out := texts{}
 		for key, src := range sources {
 			t, err := r.Text(c.Locale, src)
 			errs = append(errs, fault.At(prefix+key, err))
@@ -57,7 +58,7 @@ func compile(c Config, r relay.Renderer) (templates, error) {
 		"message_text": c.MessageText, "color": deref(c.Color), "title": deref(c.Title),
 		"title_link": deref(c.TitleLink), "pretext": deref(c.Pretext), "text": deref(c.Text),
 		"footer": deref(c.Footer), "fallback": deref(c.Fallback), "callback_id": deref(c.CallbackID),
-		"image_url": c.ImageURL, "thumb_url": c.ThumbURL,
+		"image_url": c.ImageURL, "thumb_url": c.ThumbURL, "blocks": deref(c.Blocks),
 	})}
 	if strings.Contains(c.Channel, "{{") {
 		t.channel = compileAll("", map[string]string{"channel": c.Channel})["channel"]
@@ -78,7 +79,7 @@ func compile(c Config, r relay.Renderer) (templates, error) {
 		t.actions = append(t.actions, compileAll(prefix, map[string]string{
 			"type": a.Type, "text": a.Text, "url": a.URL, "style": a.Style, "name": a.Name, "value": a.Value,
 		}))
-		var confirm map[string]relay.Template
+		var confirm texts
 		if c := a.Confirm; c != nil {
 			confirm = compileAll(prefix+"confirm.", map[string]string{
 				"text": c.Text, "title": c.Title, "ok_text": c.OkText, "dismiss_text": c.DismissText,
@@ -104,19 +105,15 @@ type payload struct {
 	IconURL     string       `json:"icon_url,omitempty"`
 	LinkNames   bool         `json:"link_names,omitempty"`
 	Text        string       `json:"text,omitempty"`
-	Attachments []attachment `json:"attachments"`
-}
-
-// An attachment is slack-go's, without the blocks that it would write as null.
-type attachment struct {
-	slack.Attachment
-	Blocks *slack.Blocks `json:"blocks,omitempty"`
+	Blocks      blocks       `json:"blocks,omitempty"`
+	Attachments []attachment `json:"attachments,omitempty"`
 }
 
 // rendered is one message before it is encoded.
 type rendered struct {
 	payload
-	counted int // alerts without a line of their own
+	counted int  // alerts without a line of their own
+	over    bool // its blocks are more than Slack takes
 }
 
 // Render makes the messages of a delivery, several when the alerts are too many for one.
@@ -146,103 +143,51 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 }
 
 func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
-	render := i.usual
-	if d.Plain {
+	render := i.inAttachment
+	switch {
+	case d.Plain:
 		render = i.plain
+	case i.cfg.inBlocks():
+		render = i.inBlocks
 	}
+	view := relay.View{Delivery: d, Mentions: i.mentions(d)}
 	limits := split.Limits{Parts: i.cfg.Parts(), Room: maxRunes}
-	view := relay.View{Delivery: d, Mentions: mentions(d)}
 	return split.Render(view, limits, func(p split.Part) (rendered, int, error) {
 		if p.Part > 1 {
 			p.Mentions = nil // once is enough
 		}
 		m, err := render(p)
-		m.complete(p.Mentions)
-		return m, maxRunes - m.runes(), err
+		return m, m.spare(), err
 	})
 }
 
-// mentions are those whom a delivery concerns, as Slack writes them.
-// https://docs.slack.dev/messaging/formatting-message-text#mentioning-users
-func mentions(d *relay.Delivery) []string {
-	var names []string
-	for _, p := range d.People {
-		if p.SlackID != "" {
-			names = append(names, "<@"+p.SlackID+">")
-		}
+// plain renders a part without any template of a user, as text alone.
+func (i *Integration) plain(p split.Part) (rendered, error) {
+	m := rendered{payload: payload{Channel: p.Delivery.Destination.Address}}
+	mentions := p.Mentions
+	p.Mentions = nil // they are markup, which is escaped
+	if p.Compact() {
+		title, _, _ := strings.Cut(escape(i.renderer.Plain(i.cfg.Locale, p.Head())), "\n")
+		m.Text, m.counted = i.compact(title, p)
+	} else {
+		m.Text = escape(i.renderer.Plain(i.cfg.Locale, p.View))
 	}
-	return names
+	m.Text = joined("\n", m.Text, missing(mentions, []string{m.Text}))
+	m.over = utf8.RuneCountInString(m.Text) > maxText
+	return m, nil
 }
 
-// complete adds the mentions that no text has.
-func (m *rendered) complete(mentions []string) {
-	shown := []string{m.Text}
-	for _, a := range m.Attachments {
-		shown = append(shown, a.Pretext, a.Text)
-	}
-	var missing []string
-	for _, name := range mentions {
-		if !slices.ContainsFunc(shown, func(text string) bool { return strings.Contains(text, name) }) {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		m.Text = strings.TrimSpace(strings.Join(missing, " ") + " " + m.Text)
-	}
-}
-
-// usual renders a part by the configured templates.
-func (i *Integration) usual(p split.Part) (rendered, error) {
-	x := executor{view: p.View}
+// envelope is what every form of message has: where it goes, as whom it is posted, and its text.
+func (i *Integration) envelope(x *executor) payload {
 	text := i.templates.texts
-	a := slack.Attachment{
-		Title:      cut(x.text("title", text["title"]), maxTitle),
-		TitleLink:  x.text("title_link", text["title_link"]),
-		Pretext:    x.text("pretext", text["pretext"]),
-		Fallback:   x.text("fallback", text["fallback"]),
-		CallbackID: x.text("callback_id", text["callback_id"]),
-		ImageURL:   x.text("image_url", text["image_url"]),
-		ThumbURL:   x.text("thumb_url", text["thumb_url"]),
-		Footer:     x.text("footer", text["footer"]),
-		Color:      x.text("color", text["color"]),
-		MarkdownIn: i.cfg.MrkdwnIn,
-	}
-	m := rendered{payload: payload{
-		Channel:   p.Delivery.Destination.Address,
+	return payload{
+		Channel:   x.view.Delivery.Destination.Address,
 		Username:  x.text("username", text["username"]),
 		IconEmoji: x.text("icon_emoji", text["icon_emoji"]),
 		IconURL:   x.text("icon_url", text["icon_url"]),
 		LinkNames: i.cfg.LinkNames,
 		Text:      x.text("message_text", text["message_text"]),
-	}}
-	if p.Compact() {
-		var whole string
-		whole, m.counted = i.compact(a.Title, p)
-		a.Title, a.Text, _ = strings.Cut(whole, "\n")
-	} else {
-		a.Title = numbered(a.Title, p)
-		a.Text = x.text("text", text["text"])
-		a.Fields = x.fields(i.templates.fields)
 	}
-	a.Actions = x.actions(i.templates.actions, i.templates.confirms)
-	m.Attachments = []attachment{{Attachment: a}}
-	return m, x.err
-}
-
-// plain renders a part without any template of a user.
-func (i *Integration) plain(p split.Part) (rendered, error) {
-	m := rendered{payload: payload{Channel: p.Delivery.Destination.Address}}
-	p.Mentions = nil // as plain text they would not come alive
-	text := escape(i.renderer.Plain(i.cfg.Locale, p.View))
-	if p.Compact() {
-		title, _, _ := strings.Cut(escape(i.renderer.Plain(i.cfg.Locale, p.Head())), "\n")
-		text, m.counted = i.compact(title, p)
-	}
-	title, _, _ := strings.Cut(text, "\n")
-	m.Attachments = []attachment{{Attachment: slack.Attachment{
-		Fallback: cut(title, maxTitle), Text: text, MarkdownIn: []string{"text"},
-	}}}
-	return m, nil
 }
 
 // compact tells alerts of a part in a line each, below the title and above a link to the full text.
@@ -268,39 +213,25 @@ func (x *executor) text(key string, t relay.Template) string {
 	return text
 }
 
-func (x *executor) fields(templates []fieldTemplates) []slack.AttachmentField {
-	var out []slack.AttachmentField
-	for _, f := range templates {
-		out = append(out, slack.AttachmentField{
-			Title: x.text("fields", f.title), Value: x.text("fields", f.value), Short: f.short,
-		})
+// spare is how many characters the message could be longer; less than 0 when it is too long.
+func (m rendered) spare() int {
+	spare := maxRunes - m.runes()
+	if m.over {
+		return min(spare, -maxRunes/4) // by how much is not known
 	}
-	return out
-}
-
-func (x *executor) actions(templates, confirms []map[string]relay.Template) []slack.AttachmentAction {
-	var out []slack.AttachmentAction
-	for n, t := range templates {
-		text := func(key string) string { return x.text("actions", t[key]) }
-		action := slack.AttachmentAction{
-			Type: slack.ActionType(text("type")), Text: text("text"), URL: text("url"), Style: text("style"),
-			Name: text("name"), Value: text("value"),
-		}
-		if c := confirms[n]; c != nil {
-			ask := func(key string) string { return x.text("actions", c[key]) }
-			action.Confirm = &slack.ConfirmationField{
-				Text: ask("text"), Title: ask("title"), OkText: ask("ok_text"), DismissText: ask("dismiss_text"),
-			}
-		}
-		out = append(out, action)
-	}
-	return out
+	return spare
 }
 
 // runes counts what a reader sees of a message.
 func (m rendered) runes() int {
 	n := utf8.RuneCountInString(m.Text)
+	for _, text := range m.Blocks.texts() {
+		n += utf8.RuneCountInString(text)
+	}
 	for _, a := range m.Attachments {
+		for _, text := range a.Blocks.texts() {
+			n += utf8.RuneCountInString(text)
+		}
 		n += utf8.RuneCountInString(a.Title) + utf8.RuneCountInString(a.Pretext) + utf8.RuneCountInString(a.Text)
 		for _, f := range a.Fields {
 			n += utf8.RuneCountInString(f.Title) + utf8.RuneCountInString(f.Value)
@@ -314,14 +245,20 @@ func (m rendered) read() string {
 	var out []string
 	add := func(text string) {
 		if text != "" {
-			out = append(out, unescape(text))
+			out = append(out, unescape(labels(text)))
 		}
 	}
 	add(m.Text)
+	for _, text := range m.Blocks.texts() {
+		add(text)
+	}
 	for _, a := range m.Attachments {
 		add(a.Pretext)
 		add(a.Title)
 		add(a.Text)
+		for _, text := range a.Blocks.texts() {
+			add(text)
+		}
 		for _, f := range a.Fields {
 			add(f.Title + ": " + f.Value)
 		}
@@ -359,6 +296,19 @@ func escape(text string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
 }
 
+// labels shows of links their texts alone.
+func labels(text string) string {
+	return regexp.MustCompile(`\*?<[a-z]+:[^|>]*\|([^>]*)>\*?`).ReplaceAllString(text, "$1")
+}
+
 func unescape(text string) string {
 	return strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">").Replace(text)
+}
+
+// joined puts two texts together; an empty one needs no separator.
+func joined(separator, a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + separator + b
 }

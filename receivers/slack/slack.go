@@ -49,6 +49,8 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	var err error
 	if i.templates, err = compile(c, env.Templates); err != nil {
 		errs = append(errs, err)
+	} else if c.inBlocks() {
+		errs = append(errs, fault.At("blocks", checkTemplate(i.templates.texts["blocks"])))
 	}
 	if c.HTTPConfig != nil {
 		if i.client, err = httpclient.New(c.HTTPConfig, "slack"); err != nil {
@@ -59,8 +61,8 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	if len(errs) > 0 {
-		return relay.Setup{}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return relay.Setup{}, err
 	}
 	if c.Name == "" {
 		c.Name = c.defaultName(webhook)

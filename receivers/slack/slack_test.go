@@ -41,20 +41,28 @@ const (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	receiverstest.Run(t, receiverstest.Suite{
-		New: func(t *testing.T, env relay.Env, target string) relay.Setup {
-			t.Helper()
-			return build(t, slack.Config{
-				Common: relay.Common{MaxParts: receiverstest.MaxParts}, APIURL: secret.New(target + path),
-			}, env)
-		},
-		Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, "ok")),
-		Faults:    append(words(), statuses()...),
-		Hang:      receiverstest.HTTPHang,
-		Secrets:   []string{token, path},
-		Check:     check,
-		Templates: set(t),
-	})
+	for name, form := range map[string]slack.Config{
+		"blocks":             {},
+		"blocks without bar": {Color: new("")},
+		"attachment":         {Text: new(`{{ template "relay.slack.text" . }}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiverstest.Run(t, receiverstest.Suite{
+				New: func(t *testing.T, env relay.Env, target string) relay.Setup {
+					t.Helper()
+					form.MaxParts, form.APIURL = receiverstest.MaxParts, secret.New(target+path)
+					return build(t, form, env)
+				},
+				Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, "ok")),
+				Faults:    append(words(), statuses()...),
+				Hang:      receiverstest.HTTPHang,
+				Secrets:   []string{token, path},
+				Check:     check,
+				Templates: set(t),
+			})
+		})
+	}
 }
 
 // statuses are the faults of HTTP itself.
@@ -142,13 +150,15 @@ func words() []receiverstest.Fault {
 
 // wire is a request as Slack reads it.
 type wire struct {
-	Channel     string `json:"channel"`
-	Username    string `json:"username"`
-	IconEmoji   string `json:"icon_emoji"`
-	IconURL     string `json:"icon_url"`
-	LinkNames   bool   `json:"link_names"`
-	Text        string `json:"text"`
+	Channel     string  `json:"channel"`
+	Username    string  `json:"username"`
+	IconEmoji   string  `json:"icon_emoji"`
+	IconURL     string  `json:"icon_url"`
+	LinkNames   bool    `json:"link_names"`
+	Text        string  `json:"text"`
+	Blocks      []block `json:"blocks"`
 	Attachments []struct {
+		Blocks     []block          `json:"blocks"`
 		Title      string           `json:"title"`
 		TitleLink  string           `json:"title_link"`
 		Pretext    string           `json:"pretext"`
@@ -174,18 +184,48 @@ func read(t *testing.T, m relay.Message) wire {
 	return w
 }
 
+// A block is one of those that the default texts use.
+type block struct {
+	Type     string `json:"type"`
+	Text     *text  `json:"text"`
+	Elements []text `json:"elements"`
+}
+
+type text struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
 // check fails for what Slack would cut or refuse, and for a mention or a link that a stranger wrote.
 func check(t *testing.T, m relay.Message) {
 	t.Helper()
 	w := read(t, m)
-	require.Len(t, w.Attachments, 1)
-	a := w.Attachments[0]
-	require.NotEmpty(t, a.Text+a.Title)
-	require.NotEmpty(t, a.Fallback)
-	require.LessOrEqual(t, utf8.RuneCountInString(a.Title), 1024+len(" (5/5)"))
-	require.LessOrEqual(t, utf8.RuneCountInString(a.Text), 8000)
-	for _, text := range []string{w.Text, a.Title, a.Pretext, a.Text, a.Fallback, a.Footer} {
-		for _, active := range []string{"<!", "<@", "<#", "<https://evil"} {
+	texts := []string{w.Text}
+	for _, a := range w.Attachments {
+		require.LessOrEqual(t, utf8.RuneCountInString(a.Title), 1024+len(" (5/5)"))
+		require.NotEmpty(t, a.Fallback)
+		texts = append(texts, a.Title, a.Pretext, a.Text, a.Fallback, a.Footer)
+		w.Blocks = append(w.Blocks, a.Blocks...)
+	}
+	require.LessOrEqual(t, len(w.Blocks), 50)
+	for _, b := range w.Blocks {
+		elements := b.Elements
+		if b.Type == "section" {
+			elements = []text{*b.Text}
+		}
+		require.NotEmpty(t, elements)
+		for _, e := range elements {
+			require.Equal(t, "mrkdwn", e.Type)
+			require.NotEmpty(t, e.Text)
+			require.LessOrEqual(t, utf8.RuneCountInString(e.Text), 3000)
+			texts = append(texts, e.Text)
+		}
+	}
+	require.NotEmpty(t, strings.Join(texts, ""))
+	require.LessOrEqual(t, utf8.RuneCountInString(w.Text), 4000)
+	require.LessOrEqual(t, utf8.RuneCountInString(strings.Join(texts, "")), 8000+3*1100)
+	for _, text := range texts {
+		for _, active := range []string{"<!", "<@", "<#", "<https://evil", "\u202e"} {
 			require.NotContains(t, text, active)
 		}
 	}
@@ -250,25 +290,68 @@ func item(t *testing.T, text string) slack.Config {
 
 func TestRequestsAreAsRecorded(t *testing.T) {
 	t.Parallel()
-	for name, payload := range map[string]string{
-		"firing": "single-firing", "resolved": "single-resolved", "mixed": "mixed-2", "hostile": "html-chars",
+	english, chinese := relay.Common{Locale: "en"}, relay.Common{Locale: "zh-CN"}
+	attachment := item(t, fields)
+	for _, tt := range []struct {
+		name, payload string
+		config        slack.Config
+		change        func(*relay.Delivery)
+	}{
+		{name: "firing.en", payload: "single-firing", config: slack.Config{Common: english}},
+		{name: "firing.zh-CN", payload: "single-firing", config: slack.Config{Common: chinese}},
+		{name: "resolved.en", payload: "single-resolved", config: slack.Config{Common: english}},
+		{name: "resolved.zh-CN", payload: "single-resolved", config: slack.Config{Common: chinese}},
+		{name: "mixed.en", payload: "mixed-2", config: slack.Config{Common: english}},
+		{name: "mixed.zh-CN", payload: "mixed-2", config: slack.Config{Common: chinese}},
+		{name: "no-bar", payload: "mixed-2", config: slack.Config{Color: new("")}},
+		{name: "plain", payload: "mixed-2", change: func(d *relay.Delivery) { d.Plain = true }},
+		{name: "truncated", payload: "truncated-1"},
+		{name: "hostile", payload: "html-chars"},
+		{name: "unicode", payload: "unicode"},
+		{name: "cut", payload: "big-annotation"},
+		{name: "merged", payload: "mixed-2", change: func(d *relay.Delivery) {
+			d.Tellings[0].Merged, d.Tellings[0].Since = 3, d.Now.Add(-10*time.Minute)
+		}},
+		{name: "late", payload: "single-firing", change: func(d *relay.Delivery) { d.Tellings[0].Late = true }},
+		{name: "digest", payload: "single-firing", change: func(d *relay.Delivery) {
+			for _, name := range []string{"html-chars", "group-50-firing", "single-resolved"} {
+				d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
+			}
+		}},
+		{name: "50-alerts", payload: "group-50-firing", config: slack.Config{Common: relay.Common{MaxParts: 2}}},
+		{name: "mention", payload: "single-firing", config: slack.Config{Mention: slack.Mention{
+			UserIDs: []string{"U0ALICE"}, GroupIDs: []string{"S0OPS"}, Here: true, All: true,
+		}}, change: func(d *relay.Delivery) { d.People = []relay.Person{{SlackID: "U0BOB"}, {SlackID: "U0ALICE"}} }},
+		{name: "attachment.firing", payload: "single-firing", config: attachment},
+		{name: "attachment.resolved", payload: "single-resolved", config: attachment},
+		{name: "attachment.mixed", payload: "mixed-2", config: attachment},
+		{name: "attachment.hostile", payload: "html-chars", config: attachment},
+		{name: "attachment.default", payload: "mixed-2", config: slack.Config{Blocks: new("")}},
+		{name: "attachment.mention", payload: "single-firing", config: slack.Config{
+			Blocks: new(""), Mention: slack.Mention{UserIDs: []string{"U0ALICE"}},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := build(t, item(t, fields), receiverstest.Env(t, set(t)))
-			m := render(t, s, receiverstest.Delivery(t, payload))
-			require.Len(t, m, 1)
+			tt.config.APIURL = secret.New("https://example.com" + path)
+			s := build(t, tt.config, receiverstest.Env(t, set(t)))
+			d := receiverstest.Delivery(t, tt.payload)
+			if tt.change != nil {
+				tt.change(&d)
+			}
 			var got bytes.Buffer
-			require.NoError(t, json.Indent(&got, m[0].Body, "", "  "))
-			got.WriteByte('\n')
-			golden := filepath.Join("testdata", name+".golden.json")
+			for _, m := range render(t, s, d) {
+				require.NoError(t, json.Indent(&got, m.Body, "", "  "))
+				got.WriteByte('\n')
+				read(t, m)
+			}
+			golden := filepath.Join("testdata", tt.name+".golden.json")
 			if *update {
 				require.NoError(t, os.WriteFile(golden, got.Bytes(), 0o600))
 			}
 			want, err := os.ReadFile(golden)
 			require.NoError(t, err)
 			require.Equal(t, string(want), got.String())
-			read(t, m[0])
 		})
 	}
 }
@@ -300,14 +383,13 @@ func TestPeopleAreMentioned(t *testing.T) {
 	d.People = []relay.Person{{Name: "alice", SlackID: "U01"}, {Name: "bob", Mobile: "138"}, {Name: "carol", SlackID: "U02"}}
 	url := slack.Config{APIURL: secret.New("https://hooks.slack.com/services/T/B/x")}
 	w := read(t, render(t, build(t, url, receiverstest.Env(t, set(t))), d)[0])
-	require.Empty(t, w.Text)
-	require.Equal(t, "<@U01> <@U02>", w.Attachments[0].Pretext, "the default text mentions")
+	require.True(t, strings.HasSuffix(w.Text, "* <@U01> <@U02>"), "the default text mentions")
 
 	url.Pretext, url.MessageText = new("for <@U02>"), "look:"
 	setup := build(t, url, receiverstest.Env(t, set(t)))
-	require.Equal(t, "<@U01> look:", read(t, render(t, setup, d)[0]).Text, "what a text of one's own lacks")
+	require.Equal(t, "<@U01>", strings.TrimPrefix(read(t, render(t, setup, d)[0]).Attachments[0].Pretext, "for <@U02> "))
 	d.Plain = true
-	require.Equal(t, "<@U01> <@U02>", read(t, render(t, setup, d)[0]).Text)
+	require.True(t, strings.HasSuffix(read(t, render(t, setup, d)[0]).Text, "\n<@U01> <@U02>"))
 
 	many := receiverstest.Many(500)
 	many.People = d.People
@@ -481,12 +563,16 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 			slack.Config{
 				APIURLFile: "x", UpdateMessage: true,
 				HTTPConfig: &config.HTTPClientConfig{BearerToken: "a", BearerTokenFile: "b"},
-				Fields:     []slack.Field{{}},
-				Actions:    []slack.Action{{Confirm: &slack.Confirmation{}}},
+				Blocks:     new("[]"), Mention: slack.Mention{UserIDs: []string{"@bob"}, GroupIDs: []string{"S0", "U0"}},
+				Fields:  []slack.Field{{}},
+				Actions: []slack.Action{{Confirm: &slack.Confirmation{}}},
 			},
 			[]string{
 				"update_message: needs a bot: an incoming webhook cannot change a message",
 				"http_config: at most one of bearer_token & bearer_token_file must be configured",
+				"blocks: cannot be combined with fields, actions, which make a message of another form",
+				`mention.user_ids[0]: "@bob" is no id of Slack: capital letters and digits, beginning with U or W`,
+				`mention.group_ids[1]: "U0" is no id of Slack: capital letters and digits, beginning with S`,
 				"fields[0]: missing title in Slack field configuration",
 				"fields[0]: missing value in Slack field configuration",
 				"actions[0]: missing type in Slack action configuration",
@@ -512,6 +598,79 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 	f := fault.New()
 	slack.Globals{SlackAPIURL: bad, SlackAPIURLFile: "x", SlackAppToken: bad, SlackAppTokenFile: "x"}.Validate(f)
 	require.Len(t, f.All(), 2)
+}
+
+func TestBlocksAreCheckedWhenTheConfigurationIsLoaded(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ blocks, want string }{
+		"as it should be": {`[{"type":"section","text":{"type":"mrkdwn","text":{{ .Status | toJson }}}},]`, ""},
+		"commas": {
+			`[{{ range .Alerts }}{"type":"section","fields":[{"type":"mrkdwn","text":"a,] \\\" ,}",},],},{{ end }}]`, "",
+		},
+		"unknown kinds pass": {`[{"type":"rich_text","elements":[]},{"type":"of_tomorrow","x":1}]`, ""},
+		"nothing to show":    {`[{"type":"section","text":{"type":"mrkdwn","text":""}},{"type":"context","elements":[{"type":"mrkdwn","text":" "}]}]`, ""},
+		"a failing template": {`{{ index .Alerts 7 }}`, ""},
+		"no quotes":          {"[\n{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"{{ (index .Alerts 0).Labels.instance }}\"}}]", "line 2 of its result"},
+		"no array":           {`{"type":"divider"}`, "no JSON array of blocks"},
+		"no objects":         {`["divider"]`, "no JSON array of blocks"},
+		"nothing":            {`{{ "" }}`, "no JSON array of blocks"},
+		"no type":            {`[{"text":"x"}]`, "[0]: a block needs a type"},
+		"51":                 {`[` + strings.Repeat(`{"type":"divider"},`, 51) + `]`, "51 blocks are more than Slack takes: 50"},
+		"a bare text":        {`[{"type":"section","text":"x"}]`, "[0].text: must be a text object of type mrkdwn or plain_text"},
+		"a long section":     {section("mrkdwn", 3001), "[0].text.text: 3001 characters are more than Slack takes: 3000"},
+		"as long as may be":  {section("mrkdwn", 3000), ""},
+		"eleven fields":      {`[{"type":"section","fields":[` + strings.Repeat(`{"type":"mrkdwn","text":"x"},`, 11) + `]}]`, "[0].fields: 11 items are more"},
+		"a long field":       {`[{"type":"section","fields":[{"type":"mrkdwn","text":"` + strings.Repeat("x", 2001) + `"}]}]`, "[0].fields[0].text: 2001"},
+		"a header in mrkdwn": {`[{"type":"header","text":{"type":"mrkdwn","text":"x"}}]`, "[0].text: must be a text object of type plain_text"},
+		"a long header":      {`[{"type":"header","text":{"type":"plain_text","text":"` + strings.Repeat("告", 151) + `"}}]`, "151 characters"},
+		"context":            {`[{"type":"context","elements":[` + strings.Repeat(`{"type":"mrkdwn","text":"x"},`, 11) + `]}]`, "11 items"},
+		"elements":           {`[{"type":"context","elements":["x"]}]`, "[0].elements[0]: must be an object"},
+		"no elements":        {`[{"type":"actions"}]`, "[0]: elements must be a list"},
+		"a long button":      {`[{"type":"actions","elements":[{"type":"button","text":{"type":"plain_text","text":"` + strings.Repeat("x", 76) + `"}}]}]`, "[0].elements[0].text.text: 76"},
+		"an image":           {`[{"type":"image","image_url":"https://example.com"}]`, "[0]: an image needs image_url and alt_text"},
+		"twice the same id":  {`[{"type":"divider","block_id":"a"},{"type":"divider","block_id":"a"}]`, `[1].block_id: "a" is there twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := slack.Config{APIURL: secret.New("https://example.com" + path), Blocks: &tt.blocks}
+			c.SetDefaults(slack.Globals{})
+			_, err := slack.New(c, receiverstest.Env(t, set(t)))
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			f := fault.New()
+			f.Add(err)
+			require.Len(t, f.All(), 1)
+			require.Equal(t, "blocks", f.All()[0].Path)
+			require.Contains(t, f.All()[0].Message, tt.want)
+		})
+	}
+}
+
+func section(kind string, n int) string {
+	return `[{"type":"section","text":{"type":"` + kind + `","text":"` + strings.Repeat("告", n) + `"}}]`
+}
+
+func TestBlocksThatDoNotFitAreSplit(t *testing.T) {
+	t.Parallel()
+	block := `{"type":"section","text":{"type":"mrkdwn","text":{{ .Labels.instance | mrkdwn | toJson }}}},`
+	s := build(t, slack.Config{
+		APIURL: secret.New("https://example.com" + path), Blocks: new(`[{{ range .Alerts }}` + block + `{{ end }}]`),
+	}, receiverstest.Env(t, set(t)))
+	messages := render(t, s, receiverstest.Many(120))
+	require.Len(t, messages, 3, "50 blocks each")
+	shown := map[string]int{}
+	for _, m := range messages {
+		check(t, m)
+		for _, b := range read(t, m).Attachments[0].Blocks {
+			shown[b.Text.Text]++
+		}
+	}
+	require.Len(t, shown, 120)
+	for instance, times := range shown {
+		require.Equal(t, 1, times, instance)
+	}
 }
 
 func TestNewNamesTheKeysOfItsErrors(t *testing.T) {
