@@ -19,7 +19,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // blocks are the texts of the four channels, in the order a golden file holds them.
 func blocks() []string {
 	return []string{
-		"relay.dingtalk.title", "relay.dingtalk.text", "relay.dingtalk.plain",
+		"relay.headline", "relay.brief", "relay.notes", "relay.link",
+		"relay.dingtalk.title", "relay.dingtalk.text", "relay.dingtalk.plain", "relay.dingtalk.card",
 		"relay.wecom.title", "relay.wecom.text", "relay.wecom.plain",
 		"relay.slack.title", "relay.slack.titlelink", "relay.slack.pretext", "relay.slack.text", "relay.slack.fallback",
 		"relay.slack.footer", "relay.slack.color", "relay.slack.username", "relay.slack.callbackid",

@@ -52,6 +52,9 @@ type Message struct {
 	Text  string // what was written, in the vendor's dialect; for mail the text part
 	Body  []byte // the request body or the mail as they came
 
+	// Links are what a card opens: its buttons, or its entries.
+	Links []Link
+
 	// Mentioned are those who are notified: ids asked for that also stand in the text. MentionAll notifies everyone.
 	Mentioned  []string
 	MentionAll bool
@@ -62,6 +65,9 @@ type Message struct {
 	Slack *SlackMessage
 	Mail  *MailMessage
 }
+
+// A Link is something to tap: a button, or an entry with a picture.
+type Link struct{ Title, URL, Picture string }
 
 // Counts are totals since the start.
 type Counts struct {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // The limits of a DingTalk robot.
@@ -249,8 +250,23 @@ func DingTalkSign(secret, timestamp string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// dingtalkFields are those of a message. https://open.dingtalk.com/document/development/robot-message-type
+func dingtalkFields() fields {
+	return fields{
+		"msgtype": nil, "msgUuid": nil,
+		"at":       {"atMobiles": nil, "atUserIds": nil, "isAtAll": nil},
+		"text":     {"content": nil},
+		"markdown": {"title": nil, "text": nil},
+		"link":     {"title": nil, "text": nil, "messageUrl": nil, "picUrl": nil},
+		"actionCard": {
+			"title": nil, "text": nil, "singleTitle": nil, "singleURL": nil, "btnOrientation": nil, "hideAvatar": nil,
+			"btns": {"title": nil, "actionURL": nil},
+		},
+		"feedCard": {"links": {"title": nil, "messageURL": nil, "picURL": nil}},
+	}
+}
+
 // dingtalkMessage is the body of a call, decoded.
-// https://open.dingtalk.com/document/development/robot-message-type
 type dingtalkMessage struct {
 	Type string `json:"msgtype"`
 	UUID string `json:"msgUuid"`
@@ -270,12 +286,14 @@ type dingtalkMessage struct {
 		Title      string `json:"title"`
 		Text       string `json:"text"`
 		MessageURL string `json:"messageUrl"`
+		PicURL     string `json:"picUrl"`
 	} `json:"link"`
 	ActionCard struct {
 		Title       string `json:"title"`
 		Text        string `json:"text"`
 		SingleTitle string `json:"singleTitle"`
 		SingleURL   string `json:"singleURL"`
+		Orientation string `json:"btnOrientation"`
 		Buttons     []struct {
 			Title     string `json:"title"`
 			ActionURL string `json:"actionURL"`
@@ -289,7 +307,8 @@ type dingtalkMessage struct {
 		} `json:"links"`
 	} `json:"feedCard"`
 
-	body []byte
+	body    []byte
+	unknown []string // fields that the vendor ignores
 }
 
 // decodeDingTalk returns the message, or the errcode of what it lacks.
@@ -297,8 +316,9 @@ func decodeDingTalk(body []byte) (*dingtalkMessage, int) {
 	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return nil, 40035
 	}
-	m := &dingtalkMessage{body: body}
-	err := json.Unmarshal(body, m)
+	m := &dingtalkMessage{}
+	m.body, m.unknown = dingtalkFields().prune(body)
+	err := json.Unmarshal(m.body, m)
 	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
 		return nil, 40035
 	}
@@ -375,7 +395,7 @@ func eachString(v any, visit func(string)) {
 
 // message is what the group sees. Only text, markdown and card texts can mention somebody, and only by an @id in them.
 func (m *dingtalkMessage) message(r DingTalkRobot) *Message {
-	out := &Message{Group: r.Group, Robot: r.Robot, Type: m.Type}
+	out := &Message{Group: r.Group, Robot: r.Robot, Type: m.Type, Flags: flagsOf(m.unknown)}
 	switch m.Type {
 	case "text":
 		out.Text = m.Text.Content
@@ -383,19 +403,60 @@ func (m *dingtalkMessage) message(r DingTalkRobot) *Message {
 		out.Title, out.Text = m.Markdown.Title, m.Markdown.Text
 	case "link":
 		out.Title, out.Text = m.Link.Title, m.Link.Text
+		out.Links = []Link{{m.Link.Title, m.Link.MessageURL, m.Link.PicURL}}
 	case "actionCard":
-		out.Title, out.Text = m.ActionCard.Title, m.ActionCard.Text
+		m.actionCard(out)
 	case "feedCard":
 		out.Title = m.FeedCard.Links[0].Title
 		for _, l := range m.FeedCard.Links {
 			out.Text += l.Title + "\n"
+			out.Links = append(out.Links, Link{l.Title, l.MessageURL, l.PicURL})
 		}
 	}
+	m.mention(out)
+	for _, l := range out.Links {
+		if !opens(l.URL) {
+			out.Flags = append(out.Flags, "no address to open: "+l.URL)
+		}
+	}
+	return out
+}
+
+// actionCard shows one button when it has fields of its own: the others are ignored then.
+func (m *dingtalkMessage) actionCard(out *Message) {
+	c := m.ActionCard
+	out.Title, out.Text = c.Title, c.Text
+	if c.SingleTitle != "" && c.SingleURL != "" {
+		out.Links = []Link{{c.SingleTitle, c.SingleURL, ""}}
+		if len(c.Buttons) > 0 {
+			out.Flags = append(out.Flags, "btns are ignored beside singleTitle")
+		}
+		return
+	}
+	if !slices.Contains([]string{"", "0", "1"}, c.Orientation) {
+		out.Flags = append(out.Flags, "btnOrientation is 0 or 1")
+	}
+	for _, b := range c.Buttons {
+		out.Links = append(out.Links, Link{b.Title, b.ActionURL, ""})
+	}
+}
+
+// opens reports whether the client opens an address: in a web view, or as a link that it knows itself.
+// https://open.dingtalk.com/document/development/message-link-description
+func opens(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "dingtalk") && u.Host != ""
+}
+
+// mention notifies those whose @id stands in the text: of a card whoever has a user id, which the sandbox cannot know, so
+// whoever is written so.
+func (m *dingtalkMessage) mention(out *Message) {
 	asked := slices.Concat(m.At.Mobiles, m.At.UserIDs)
 	if len(asked) > dingtalkMaxMentions {
 		out.Flags = append(out.Flags, "more than 50 mentions")
 	}
-	if m.Type == "text" || m.Type == "markdown" {
+	switch m.Type {
+	case "text", "markdown":
 		out.MentionAll = m.At.All
 		for _, id := range asked {
 			if mentions(out.Text, id) {
@@ -404,8 +465,18 @@ func (m *dingtalkMessage) message(r DingTalkRobot) *Message {
 				out.Flags = append(out.Flags, "@"+id+" is not in the text")
 			}
 		}
+	case "actionCard":
+		for word := range strings.FieldsSeq(out.Text) {
+			if id, ok := strings.CutPrefix(word, "@"); ok && id != "" && !strings.ContainsFunc(id, notIDRune) {
+				out.Mentioned = append(out.Mentioned, id)
+			}
+		}
+		fallthrough
+	default:
+		if len(asked) > 0 || m.At.All {
+			out.Flags = append(out.Flags, "at has no effect on "+m.Type)
+		}
 	}
-	return out
 }
 
 // mentions reports whether text holds @id, and not only as the beginning of a longer id.
@@ -421,6 +492,8 @@ func mentions(text, id string) bool {
 		rest = after
 	}
 }
+
+func notIDRune(r rune) bool { return r >= utf8.RuneSelf || !isIDByte(byte(r)) }
 
 func isIDByte(b byte) bool {
 	return b == '_' || b == '-' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'

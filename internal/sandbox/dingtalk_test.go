@@ -129,6 +129,13 @@ func TestDingTalkAnswers(t *testing.T) {
 		"card with many": {
 			body: `{"msgtype":"actionCard","actionCard":{"title":"t","text":"x","btns":[{"title":"b","actionURL":"http://h"}]}}`,
 		},
+		"link in the capitals of a feed": {
+			body: `{"msgtype":"link","link":{"title":"t","text":"x","messageURL":"http://h"}}`, code: 40035,
+		},
+		"feed in the capitals of a link": {
+			body: `{"msgtype":"feedCard","feedCard":{"links":[{"title":"t","messageURL":"http://h","picUrl":"http://p"}]}}`,
+			code: 40035,
+		},
 		"feed empty": {body: `{"msgtype":"feedCard","feedCard":{"links":[]}}`, code: 40035},
 		"feed":       {body: `{"msgtype":"feedCard","feedCard":{"links":[{"title":"t","messageURL":"u","picURL":"p"}]}}`},
 		"feed wrong": {body: `{"msgtype":"feedCard","feedCard":{"links":[{"title":"t","messageUrl":"u"}]}}`, code: 40035},
@@ -236,6 +243,28 @@ func TestDingTalkShowsAMessageIDOnce(t *testing.T) {
 	require.Len(t, sb.Requests("dingtalk"), 4)
 }
 
+// What the vendor ignores is said, so that a sender's slip shows.
+func TestDingTalkFlags(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string][]string{
+		`{"msgtype":"text","text":{"content":"x","Content":"y"},"atAll":true}`: {
+			"unknown field atAll", "unknown field text.Content",
+		},
+		`{"msgtype":"actionCard","actionCard":{"title":"t","text":"x","btnOrientation":"2",` +
+			`"btns":[{"title":"b","actionURL":"http://h","url":"x"},{"title":"c","actionURL":"javascript:x"}]}}`: {
+			"unknown field actionCard.btns.url", "btnOrientation is 0 or 1", "no address to open: javascript:x",
+		},
+		`{"msgtype":"actionCard","actionCard":{"title":"t","text":"x","singleTitle":"s","singleURL":"http://h",` +
+			`"btns":[{"title":"b","actionURL":"http://h"}]}}`: {"btns are ignored beside singleTitle"},
+		`{"msgtype":"link","link":{"title":"t","text":"x","messageUrl":` +
+			`"dingtalk://dingtalkclient/page/link?url=http%3A%2F%2Fh&pc_slide=false","picUrl":"http://p"}}`: nil,
+	} {
+		sb, _ := start(t)
+		require.Zero(t, errcode(t, post(t, sb.DingTalk.Add(sandbox.DingTalkRobot{Token: "t"}), body)))
+		require.Equal(t, want, sb.Inbox("dingtalk")[0].Flags)
+	}
+}
+
 func TestDingTalkMentions(t *testing.T) {
 	t.Parallel()
 	fifty := strings.Repeat(`"x",`, 50) + `"y"`
@@ -261,7 +290,18 @@ func TestDingTalkMentions(t *testing.T) {
 		},
 		"everyone": {body: `{"msgtype":"text","text":{"content":"x"},"at":{"isAtAll":true}}`, all: true},
 		"not in a link": {
-			body: `{"msgtype":"link","link":{"title":"t","text":"@a","messageUrl":"u"},"at":{"isAtAll":true,"atUserIds":["a"]}}`,
+			body:  `{"msgtype":"link","link":{"title":"t","text":"@a","messageUrl":"http://h"},"at":{"isAtAll":true,"atUserIds":["a"]}}`,
+			flags: 1,
+		},
+		"in a card, by its text alone": {
+			body: `{"msgtype":"actionCard","actionCard":{"title":"t","text":"x @a01 y@b",` +
+				`"singleTitle":"b","singleURL":"http://h"}}`,
+			mentioned: []string{"a01"},
+		},
+		"in a card, by at": {
+			body: `{"msgtype":"actionCard","actionCard":{"title":"t","text":"x @a01",` +
+				`"singleTitle":"b","singleURL":"http://h"},"at":{"atUserIds":["a01"]}}`,
+			mentioned: []string{"a01"}, flags: 1,
 		},
 		"too many": {body: `{"msgtype":"text","text":{"content":"@x @y"},"at":{"atUserIds":[` + fifty + `]}}`, flags: 1},
 	} {

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -52,6 +53,7 @@ func newPage(s *Sandbox) (*page, error) {
 		"initial":     initial,
 		"sender":      sender,
 		"safeAddress": safeAddress,
+		"opened":      opened,
 		"messageView": func(m Message, w words) messageView { return messageView{m, w} },
 	})
 	t, err := t.ParseFS(pageFiles, "page/*.tmpl")
@@ -262,6 +264,16 @@ func safeAddress(s string) string {
 		return s
 	}
 	return ""
+}
+
+// opened is where a link leads that DingTalk opens itself.
+// https://open.dingtalk.com/document/development/message-link-description
+func opened(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "dingtalk" {
+		return address
+	}
+	return u.Query().Get("url")
 }
 
 // sender is the name in a From header, or the address when there is none.

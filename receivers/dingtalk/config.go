@@ -1,6 +1,8 @@
 package dingtalk
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/common/config"
@@ -23,18 +25,43 @@ func (g Globals) Validate(f *fault.List) {
 	robots.ValidateAPI(g.APIURL, f.In("dingtalk_api_url"))
 }
 
-// The forms of a message.
+// The forms of a message. https://open.dingtalk.com/document/development/robot-message-type
 const (
-	TypeMarkdown = "markdown"
-	TypeText     = "text"
+	TypeMarkdown   = "markdown"
+	TypeText       = "text"
+	TypeLink       = "link"
+	TypeActionCard = "actionCard"
+	TypeFeedCard   = "feedCard"
 )
+
+// defaultTexts are the default of the key text, by message type. Those of cards are for messages that lack what a card
+// needs, too.
+func defaultTexts() map[string]string {
+	return map[string]string{
+		TypeMarkdown:   DefaultText,
+		TypeText:       DefaultPlain,
+		TypeLink:       DefaultBrief,
+		TypeActionCard: DefaultCard,
+		TypeFeedCard:   DefaultText,
+	}
+}
 
 // Defaults of the keys.
 const (
 	DefaultAPIURL = "https://oapi.dingtalk.com"
 	DefaultTitle  = `{{ template "relay.dingtalk.title" . }}`
-	DefaultText   = `{{ template "relay.dingtalk.text" . }}`  // of markdown
-	DefaultPlain  = `{{ template "relay.dingtalk.plain" . }}` // of text
+	DefaultText   = `{{ template "relay.dingtalk.text" . }}`
+	DefaultPlain  = `{{ template "relay.dingtalk.plain" . }}`
+	DefaultBrief  = `{{ template "relay.brief" . }}`
+	DefaultCard   = `{{ template "relay.dingtalk.card" . }}`
+	DefaultAlert  = `{{ template "relay.headline" . }}`
+	DefaultLink   = `{{ template "relay.link" . }}`
+)
+
+// How the buttons of an actionCard stand.
+const (
+	LayoutVertical   = "vertical"
+	LayoutHorizontal = "horizontal"
 )
 
 // Config is an item of dingtalk_configs: a custom robot in a group, or a pool of them.
@@ -49,12 +76,24 @@ type Config struct {
 	// its own takes the item's.
 	URLs []PoolRobot `yaml:"urls,omitempty"`
 
-	// MessageType is markdown (default) or text.
+	// MessageType is markdown (default), text, link, actionCard or feedCard.
 	MessageType string `yaml:"message_type,omitempty"`
 	// Title is a template: what the list of conversations and the push notification show.
 	Title string `yaml:"title,omitempty"`
-	// Text is a template: the message, in markdown or, when message_type is text, without markup.
+	// Text is a template: the message. It is markdown, but for message types text and link.
 	Text string `yaml:"text,omitempty"`
+	// Buttons are those of an actionCard; default: robots.DefaultButtons. One that leads nowhere is left out.
+	Buttons []robots.Button `yaml:"buttons,omitempty"`
+	// ButtonLayout is vertical (default) or horizontal.
+	ButtonLayout string `yaml:"button_layout,omitempty"`
+	// AlertTitle is a template: the line of an alert in a feedCard.
+	AlertTitle string `yaml:"alert_title,omitempty"`
+	// LinkURL is a template: where a link, or an entry of a feedCard, leads.
+	LinkURL string `yaml:"link_url,omitempty"`
+	// PictureURL is a template: the picture of a link or feedCard, at an address that everybody can reach.
+	PictureURL string `yaml:"picture_url,omitempty"`
+	// OpenInBrowser opens links of cards in the browser and not in DingTalk's side bar.
+	OpenInBrowser bool `yaml:"open_in_browser,omitempty"`
 	// Mention says who is notified by name, once for each notification.
 	Mention Mention `yaml:"mention,omitempty"`
 	// Keyword is a word that the robot's security settings ask for. It is added to messages that lack it.
@@ -84,7 +123,8 @@ func (r *PoolRobot) UnmarshalYAML(unmarshal func(any) error) error {
 	return robots.UnmarshalYAML(unmarshal, &r.URL, &r.Robot)
 }
 
-// Mention says who is notified by name. DingTalk takes at most 50 people in a message.
+// Mention says who is notified by name. DingTalk takes at most 50 people in a message. A name may be a template, and find
+// several.
 type Mention struct {
 	relay.Mention `yaml:",inline"`
 
@@ -102,21 +142,21 @@ func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 
 // SetDefaults fills in what was not given.
 func (c *Config) SetDefaults(g Globals) {
-	c.apiURL = g.APIURL
-	if c.apiURL == "" {
-		c.apiURL = DefaultAPIURL
-	}
-	if c.MessageType == "" {
-		c.MessageType = TypeMarkdown
-	}
-	if c.Title == "" {
-		c.Title = DefaultTitle
-	}
-	if c.Text == "" {
-		c.Text = DefaultText
-		if c.MessageType == TypeText {
-			c.Text = DefaultPlain
+	c.apiURL = cmp.Or(g.APIURL, DefaultAPIURL)
+	c.MessageType = cmp.Or(c.MessageType, TypeMarkdown)
+	c.Title = cmp.Or(c.Title, DefaultTitle)
+	c.Text = cmp.Or(c.Text, defaultTexts()[c.MessageType])
+	switch c.MessageType {
+	case TypeActionCard:
+		c.ButtonLayout = cmp.Or(c.ButtonLayout, LayoutVertical)
+		if c.Buttons == nil {
+			c.Buttons = robots.DefaultButtons()
 		}
+	case TypeFeedCard:
+		c.AlertTitle = cmp.Or(c.AlertTitle, DefaultAlert)
+		c.LinkURL = cmp.Or(c.LinkURL, DefaultLink)
+	case TypeLink:
+		c.LinkURL = cmp.Or(c.LinkURL, DefaultLink)
 	}
 	for i := range c.URLs {
 		r := &c.URLs[i]
@@ -137,12 +177,42 @@ func (c *Config) Validate(f *fault.List) {
 	for i := range c.URLs {
 		c.URLs[i].validateRobot(f.In("urls").Item(i))
 	}
-	if c.MessageType != TypeMarkdown && c.MessageType != TypeText {
-		f.In("message_type").Addf("must be markdown or text, not %q", c.MessageType)
+	if defaultTexts()[c.MessageType] == "" {
+		f.In("message_type").Addf("must be markdown, text, link, actionCard or feedCard, not %q", c.MessageType)
 	}
-	c.Mention.validate(f.In("mention"))
+	c.validateCard(f)
+	c.Mention.validate(c.MessageType, f.In("mention"))
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
+	}
+}
+
+// validateCard looks at what only some message types have.
+func (c *Config) validateCard(f *fault.List) {
+	robots.ValidateButtons(c.Buttons, f.In("buttons"))
+	switch c.ButtonLayout {
+	case "", LayoutVertical, LayoutHorizontal:
+	default:
+		f.In("button_layout").Addf("must be vertical or horizontal, not %q", c.ButtonLayout)
+	}
+	if c.MessageType == TypeFeedCard && c.PictureURL == "" {
+		f.In("picture_url").Addf("is required: DingTalk takes no feedCard without pictures")
+	}
+	for _, k := range []struct {
+		key   string
+		given bool
+		types []string
+	}{
+		{"buttons", c.Buttons != nil, []string{TypeActionCard}},
+		{"button_layout", c.ButtonLayout != "", []string{TypeActionCard}},
+		{"alert_title", c.AlertTitle != "", []string{TypeFeedCard}},
+		{"link_url", c.LinkURL != "", []string{TypeLink, TypeFeedCard}},
+		{"picture_url", c.PictureURL != "", []string{TypeLink, TypeFeedCard}},
+		{"open_in_browser", c.OpenInBrowser, []string{TypeLink, TypeActionCard, TypeFeedCard}},
+	} {
+		if k.given && !slices.Contains(k.types, c.MessageType) {
+			f.In(k.key).Addf("is for message_type: %s", strings.Join(k.types, ", "))
+		}
 	}
 }
 
@@ -153,18 +223,18 @@ func (r *Robot) validateRobot(f *fault.List) {
 	}
 }
 
-func (m Mention) validate(f *fault.List) {
+// validate also names those whom a message of that type cannot mention.
+// https://open.dingtalk.com/document/development/robot-message-type
+func (m Mention) validate(messageType string, f *fault.List) {
 	if len(m.Mobiles)+len(m.UserIDs) > maxMentions {
 		f.Addf("DingTalk takes at most %d people, these are %d", maxMentions, len(m.Mobiles)+len(m.UserIDs))
 	}
-	for _, list := range []struct {
-		key   string
-		names []string
-	}{{"mobiles", m.Mobiles}, {"user_ids", m.UserIDs}} {
-		for i, name := range list.names {
-			if name == "" || strings.ContainsAny(name, " \t\r\n@") {
-				f.In(list.key).Item(i).Addf("must be one word without @")
-			}
-		}
+	robots.ValidateNames(m.Mobiles, "@", f.In("mobiles"))
+	robots.ValidateNames(m.UserIDs, "@", f.In("user_ids"))
+	switch {
+	case messageType == TypeActionCard && (len(m.Mobiles) > 0 || m.All):
+		f.Addf("an actionCard mentions people by user_ids only")
+	case (messageType == TypeLink || messageType == TypeFeedCard) && (len(m.Mobiles)+len(m.UserIDs) > 0 || m.All):
+		f.Addf("a %s mentions nobody", messageType)
 	}
 }

@@ -30,9 +30,10 @@ type Integration struct {
 	templates   relay.Renderer
 	locale      string
 	title, text relay.Template
+	card        card
 	messageType string
 	maxParts    int
-	mention     Mention
+	mention     mention
 	keyword     string
 	externalURL string
 }
@@ -55,18 +56,20 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		locale:      c.Locale,
 		messageType: c.MessageType,
 		maxParts:    c.Parts(),
-		mention:     c.Mention,
 		keyword:     c.Keyword,
 		externalURL: env.ExternalURL,
 	}
-	var errs [4]error
+	var errs [6]error
 	i.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
 	i.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
+	i.card, errs[2] = newCard(c, env.Templates)
+	i.mention, errs[3] = newMention(c, env.Templates)
 	if c.HTTPConfig != nil {
-		i.client, errs[2] = httpclient.New(c.HTTPConfig, "dingtalk")
+		i.client, errs[4] = httpclient.New(c.HTTPConfig, "dingtalk")
 	}
-	i.robots, errs[3] = c.open()
-	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), fault.At("http_config", errs[2]), errs[3])
+	i.robots, errs[5] = c.open()
+	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), errs[2], fault.At("mention", errs[3]),
+		fault.At("http_config", errs[4]), errs[5])
 	if err != nil {
 		return relay.Setup{}, err
 	}

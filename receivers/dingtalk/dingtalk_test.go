@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/dingtalk"
 	"github.com/alertrelay/relay/receivers/receiverstest"
@@ -33,21 +35,41 @@ const (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	receiverstest.Run(t, receiverstest.Suite{
-		New: func(t *testing.T, env relay.Env, target string) relay.Setup {
-			t.Helper()
-			return build(t, dingtalk.Config{
-				Common: relay.Common{MaxParts: receiverstest.MaxParts},
-				Robot:  dingtalk.Robot{URL: secret.New(target + path), Secret: secret.New(signing)},
-			}, env)
-		},
-		Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, okBody)),
-		Faults:    append(answers(), receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })...),
-		Hang:      receiverstest.HTTPHang,
-		Secrets:   []string{token, signing, "sign="},
-		Check:     check,
-		Templates: words(t),
-	})
+	for _, c := range types() {
+		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
+		if c.MessageType == "markdown" { // what DingTalk answers is the same for all
+			faults = append(faults, answers()...)
+		}
+		t.Run(c.MessageType, func(t *testing.T) {
+			t.Parallel()
+			receiverstest.Run(t, receiverstest.Suite{
+				New: func(t *testing.T, env relay.Env, target string) relay.Setup {
+					t.Helper()
+					c := c // tests run side by side
+					c.MaxParts = receiverstest.MaxParts
+					c.Robot = dingtalk.Robot{URL: secret.New(target + path), Secret: secret.New(signing)}
+					return build(t, c, env)
+				},
+				Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, okBody)),
+				Faults:    faults,
+				Hang:      receiverstest.HTTPHang,
+				Secrets:   []string{token, signing, "sign="},
+				Check:     check,
+				Templates: words(t),
+			})
+		})
+	}
+}
+
+// types are configurations of each message type.
+func types() []dingtalk.Config {
+	return []dingtalk.Config{
+		{MessageType: "markdown"},
+		{MessageType: "text"},
+		{MessageType: "link", PictureURL: "https://example.com/bell.png", OpenInBrowser: true},
+		{MessageType: "actionCard", ButtonLayout: "horizontal"},
+		{MessageType: "feedCard", PictureURL: "https://example.com/bell.png"},
+	}
 }
 
 // answers are those of DingTalk itself, as they were seen.
@@ -121,6 +143,30 @@ type wire struct {
 		Title string `json:"title"`
 		Text  string `json:"text"`
 	} `json:"markdown"`
+	Link *struct {
+		Title   string `json:"title"`
+		Text    string `json:"text"`
+		URL     string `json:"messageUrl"`
+		Picture string `json:"picUrl"`
+	} `json:"link"`
+	ActionCard *struct {
+		Title       string `json:"title"`
+		Text        string `json:"text"`
+		SingleTitle string `json:"singleTitle"`
+		SingleURL   string `json:"singleURL"`
+		Orientation string `json:"btnOrientation"`
+		Buttons     []struct {
+			Title string `json:"title"`
+			URL   string `json:"actionURL"`
+		} `json:"btns"`
+	} `json:"actionCard"`
+	FeedCard *struct {
+		Links []struct {
+			Title   string `json:"title"`
+			URL     string `json:"messageURL"`
+			Picture string `json:"picURL"`
+		} `json:"links"`
+	} `json:"feedCard"`
 	At *struct {
 		Mobiles []string `json:"atMobiles"`
 		UserIDs []string `json:"atUserIds"`
@@ -145,7 +191,7 @@ func check(t *testing.T, m relay.Message) {
 	require.Equal(t, m.ID, w.UUID)
 	require.Nil(t, w.At, "nobody was to be mentioned")
 	for _, alive := range []string{"@here", "<b>", "<script>", "<!channel>", "*bold*", "\u202e", "\u0001"} {
-		if w.Type == "text" && alive == "*bold*" {
+		if w.Type != "markdown" && w.Type != "actionCard" && alive == "*bold*" {
 			continue // no markup there
 		}
 		require.NotContains(t, strings.ReplaceAll(m.Text, `\*`, "＊"), alive)
@@ -161,9 +207,39 @@ func check(t *testing.T, m relay.Message) {
 		require.Equal(t, m.Text, w.Text.Content)
 		require.NotEmpty(t, w.Text.Content)
 		require.Nil(t, w.Markdown)
+	case "link":
+		require.NotEmpty(t, w.Link.Title)
+		require.Equal(t, m.Text, w.Link.Text)
+		require.True(t, strings.HasPrefix(w.Link.URL, "dingtalk://dingtalkclient/page/link?url=http"), w.Link.URL)
+	case "actionCard":
+		require.NotEmpty(t, w.ActionCard.Title)
+		require.Equal(t, m.Text, w.ActionCard.Text)
+		if w.ActionCard.SingleTitle != "" {
+			checkLink(t, w.ActionCard.SingleURL)
+			require.Empty(t, w.ActionCard.Buttons)
+			break
+		}
+		require.GreaterOrEqual(t, len(w.ActionCard.Buttons), 2)
+		for _, b := range w.ActionCard.Buttons {
+			require.NotEmpty(t, b.Title)
+			checkLink(t, b.URL)
+		}
+	case "feedCard":
+		require.NotEmpty(t, w.FeedCard.Links)
+		for _, l := range w.FeedCard.Links {
+			require.NotEmpty(t, l.Title)
+			require.NotContains(t, l.Title, "\n")
+			checkLink(t, l.URL)
+			checkLink(t, l.Picture)
+		}
 	default:
 		require.Fail(t, "message type", w.Type)
 	}
+}
+
+func checkLink(t *testing.T, link string) {
+	t.Helper()
+	require.True(t, strings.HasPrefix(link, "http://") || strings.HasPrefix(link, "https://"), link)
 }
 
 // words are the real texts.
@@ -346,6 +422,90 @@ func TestPeopleAreMentioned(t *testing.T) {
 	require.Len(t, append(w.At.UserIDs, w.At.Mobiles...), 50, "DingTalk takes no more")
 }
 
+// People are mentioned by what the labels say of them, and by the directory, as DingTalk knows them; never everyone.
+func TestMentionsFromTheAlert(t *testing.T) {
+	t.Parallel()
+	setup := build(t, dingtalk.Config{
+		Robot: dingtalk.Robot{URL: secret.New("http://localhost" + path)},
+		Mention: dingtalk.Mention{
+			Mobiles: []string{"13800000000", "{{ .CommonAnnotations.oncall }}"},
+			UserIDs: []string{"{{ .CommonLabels.owner }}", "{{ .CommonLabels.nobody }}"},
+		},
+	}, receiverstest.Env(t, words(t)))
+	d := receiverstest.Delivery(t, "single-firing")
+	d.Notification().CommonLabels["owner"] = "a01, @all,@a02;ALL <@b> $(x) 你好"
+	d.Notification().CommonAnnotations["oncall"] = "+852-12345678 13800000000"
+	d.People = []relay.Person{{DingTalkUserID: "a03", Mobile: "13900000000"}, {Mobile: "13700000000"}, {Email: "a@example.org"}}
+	messages, err := setup.Render(d)
+	require.NoError(t, err)
+	w := read(t, messages[0])
+	require.Equal(t, []string{"13800000000", "+852-12345678", "13700000000"}, w.At.Mobiles)
+	require.Equal(t, []string{"a01", "a02", "a03"}, w.At.UserIDs)
+	require.False(t, w.At.All)
+	require.Contains(t, w.Markdown.Text, "@13800000000 @+852-12345678 @13700000000 @a01 @a02 @a03")
+
+	d.Notification().CommonLabels["owner"] = strings.Repeat("x", 65) + numbers(60)
+	d.Plain = false
+	messages, err = setup.Render(d)
+	require.NoError(t, err)
+	w = read(t, messages[0])
+	require.Len(t, append(w.At.Mobiles, w.At.UserIDs...), 50, "DingTalk takes no more")
+
+	d.Plain = true
+	messages, err = setup.Render(d)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a03"}, read(t, messages[0]).At.UserIDs, "no template takes part in the plain form")
+}
+
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " u%d", i)
+	}
+	return b.String()
+}
+
+// A card that would lead nowhere is no card.
+func TestCardWithoutAddress(t *testing.T) {
+	t.Parallel()
+	for messageType, want := range map[string]string{"link": "text", "actionCard": "markdown", "feedCard": "markdown"} {
+		t.Run(messageType, func(t *testing.T) {
+			t.Parallel()
+			c := dingtalk.Config{
+				Robot: dingtalk.Robot{URL: secret.New("http://localhost" + path)}, MessageType: messageType,
+			}
+			switch messageType {
+			case "actionCard":
+				c.Buttons = []robots.Button{{Title: "click", URL: "javascript:alert(1)"}, {Title: " ", URL: "https://example.com"}}
+			case "feedCard":
+				c.PictureURL = "{{ .CommonLabels.nothing }}"
+			default:
+				c.LinkURL = "data:text/html,x"
+			}
+			setup := build(t, c, receiverstest.Env(t, words(t)))
+			messages, err := setup.Render(receiverstest.Delivery(t, "single-firing"))
+			require.NoError(t, err)
+			require.Equal(t, want, read(t, messages[0]).Type)
+			require.Contains(t, messages[0].Text, "web-1.example.com:9100")
+		})
+	}
+}
+
+func TestActionCardWithOneButton(t *testing.T) {
+	t.Parallel()
+	setup := build(t, dingtalk.Config{
+		Robot: dingtalk.Robot{URL: secret.New("http://localhost" + path)}, MessageType: "actionCard",
+		Buttons: []robots.Button{{Title: "{{ .Name }}", URL: "{{ .Runbook }}"}, {Title: "none", URL: "{{ .RelayURL }}"}},
+	}, receiverstest.Env(t, words(t)))
+	messages, err := setup.Render(receiverstest.Delivery(t, "single-firing"))
+	require.NoError(t, err)
+	card := read(t, messages[0]).ActionCard
+	require.Equal(t, "HighCPUUsage", card.SingleTitle)
+	require.Equal(t, "https://runbooks.example.com/HighCPUUsage", card.SingleURL)
+	require.Empty(t, card.Buttons)
+	require.Empty(t, card.Orientation)
+}
+
 func TestKeyword(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -406,58 +566,40 @@ func TestTemplateWithoutBounds(t *testing.T) {
 	require.Contains(t, messages[1].Text, "…(cut)")
 }
 
+// TestGolden: what DingTalk gets of each notification, in each message type and language.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name, payload string
-		config        dingtalk.Config
-		plain         bool
-	}{
-		{name: "firing.zh-CN", payload: "single-firing"},
-		{name: "firing.en", payload: "single-firing", config: dingtalk.Config{Common: relay.Common{Locale: "en"}}},
-		{name: "resolved.zh-CN", payload: "single-resolved"},
-		{name: "resolved.en", payload: "single-resolved", config: dingtalk.Config{Common: relay.Common{Locale: "en"}}},
-		{name: "mixed", payload: "mixed-2"},
-		{name: "text", payload: "mixed-2", config: dingtalk.Config{MessageType: "text"}},
-		{name: "plain", payload: "mixed-2", plain: true},
-		{name: "truncated", payload: "truncated-1"},
-		{name: "hostile", payload: "html-chars"},
-		{name: "hostile.text", payload: "html-chars", config: dingtalk.Config{MessageType: "text"}},
-		{name: "unicode", payload: "unicode"},
-		{name: "cut", payload: "big-annotation"},
-		{name: "digest", payload: "single-firing,html-chars,group-50-firing,single-resolved"},
-		{name: "50-alerts", payload: "group-50-firing", config: dingtalk.Config{Common: relay.Common{MaxParts: 2}}},
+	for _, c := range types() {
+		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+			for _, story := range receiverstest.Stories() {
+				t.Run(c.MessageType+"/"+story+"/"+locale, func(t *testing.T) {
+					t.Parallel()
+					testGolden(t, c, locale, story)
+				})
+			}
+		}
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			tt.config.URL = secret.New("http://localhost" + path)
-			tt.config.Mention = dingtalk.Mention{Mobiles: []string{"13800000000"}}
-			setup := build(t, tt.config, receiverstest.Env(t, words(t)))
-			first, others, _ := strings.Cut(tt.payload, ",")
-			d := receiverstest.Delivery(t, first)
-			d.Plain = tt.plain
-			for name := range strings.SplitSeq(others, ",") {
-				if name != "" {
-					d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
-				}
-			}
-			messages, err := setup.Render(d)
-			require.NoError(t, err)
-			var bodies bytes.Buffer
-			for _, m := range messages {
-				require.NoError(t, json.Indent(&bodies, m.Body, "", "  "))
-				bodies.WriteByte('\n')
-			}
-			golden := filepath.Join("testdata", tt.name+".golden.json")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, bodies.Bytes(), 0o600))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), bodies.String())
-		})
+}
+
+func testGolden(t *testing.T, c dingtalk.Config, locale, story string) {
+	t.Helper()
+	c.Locale, c.MaxParts, c.URL = locale, 2, secret.New("http://localhost"+path)
+	c.Mention = mentionOf(c.MessageType)
+	setup := build(t, c, receiverstest.Env(t, words(t)))
+	messages, err := setup.Render(receiverstest.Story(t, story))
+	require.NoError(t, err)
+	receiverstest.Golden(t, filepath.Join(c.MessageType, story+"."+locale), messages, *update)
+}
+
+// mentionOf is somebody whom a message type can mention.
+func mentionOf(messageType string) dingtalk.Mention {
+	switch messageType {
+	case "markdown", "text":
+		return dingtalk.Mention{Mobiles: []string{"13800000000"}}
+	case "actionCard":
+		return dingtalk.Mention{UserIDs: []string{"a01"}}
 	}
+	return dingtalk.Mention{}
 }
 
 // fixed is a renderer whose texts are always the same.
@@ -528,17 +670,49 @@ func TestValidate(t *testing.T) {
 			"all at once",
 			dingtalk.Config{
 				Robot:       dingtalk.Robot{URL: secret.New("oapi.dingtalk.com"), URLFile: "f", Secret: secret.New("s"), SecretFile: "f"},
-				MessageType: "actionCard",
+				MessageType: "card",
 				Mention:     dingtalk.Mention{Mobiles: make([]string, 51), UserIDs: []string{"@a01"}},
 			},
 			[]string{
 				": at most one of url, url_file, access_token & access_token_file must be configured",
 				"url: must be an http or https URL with an access_token",
 				"secret: at most one of secret & secret_file must be configured",
-				`message_type: must be markdown or text, not "actionCard"`,
+				`message_type: must be markdown, text, link, actionCard or feedCard, not "card"`,
 				"mention: DingTalk takes at most 50 people, these are 52",
 				"mention.user_ids[0]: must be one word without @",
 			},
+		},
+		{
+			"keys of other message types",
+			dingtalk.Config{
+				Robot: dingtalk.Robot{URL: link}, Buttons: []robots.Button{{Title: "b"}}, ButtonLayout: "round", AlertTitle: "x",
+				LinkURL: "x", PictureURL: "x", OpenInBrowser: true,
+			},
+			[]string{
+				"buttons[0]: title and url are required",
+				`button_layout: must be vertical or horizontal, not "round"`,
+				"buttons: is for message_type: actionCard",
+				"button_layout: is for message_type: actionCard",
+				"alert_title: is for message_type: feedCard",
+				"link_url: is for message_type: link, feedCard",
+				"picture_url: is for message_type: link, feedCard",
+				"open_in_browser: is for message_type: link, actionCard, feedCard",
+			},
+		},
+		{
+			"a feedCard has pictures, and mentions nobody",
+			dingtalk.Config{
+				Robot: dingtalk.Robot{URL: link}, MessageType: "feedCard", Mention: dingtalk.Mention{UserIDs: []string{"a01"}},
+			},
+			[]string{
+				"picture_url: is required: DingTalk takes no feedCard without pictures",
+				"mention: a feedCard mentions nobody",
+			},
+		},
+		{
+			"an actionCard mentions by user id",
+			dingtalk.Config{Robot: dingtalk.Robot{URL: link}, MessageType: "actionCard", Mention: dingtalk.Mention{All: true}},
+			[]string{"mention: an actionCard mentions people by user_ids only"},
 		},
 		{
 			"pool with faults",

@@ -2,7 +2,6 @@ package dingtalk
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
@@ -19,10 +18,13 @@ const (
 
 // body is the request. https://open.dingtalk.com/document/development/robot-message-type
 type body struct {
-	Type     string    `json:"msgtype"`
-	Text     *text     `json:"text,omitempty"`
-	Markdown *markdown `json:"markdown,omitempty"`
-	At       *at       `json:"at,omitempty"`
+	Type       string      `json:"msgtype"`
+	Text       *text       `json:"text,omitempty"`
+	Markdown   *markdown   `json:"markdown,omitempty"`
+	Link       *link       `json:"link,omitempty"`
+	ActionCard *actionCard `json:"actionCard,omitempty"`
+	FeedCard   *feedCard   `json:"feedCard,omitempty"`
+	At         *at         `json:"at,omitempty"`
 	// UUID keeps DingTalk from showing a message twice, when the answer to the first call was lost.
 	UUID string `json:"msgUuid"`
 }
@@ -36,19 +38,15 @@ type markdown struct {
 	Text  string `json:"text"`
 }
 
-type at struct {
-	Mobiles []string `json:"atMobiles,omitempty"`
-	UserIDs []string `json:"atUserIds,omitempty"`
-	All     bool     `json:"isAtAll,omitempty"`
-}
-
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
-// in which nothing is markup.
+// in which nothing is markup. A card that would lead nowhere is sent as markdown, a link as text.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	whom := i.whom(&d)
-	messages, err := split.Render(relay.View{Delivery: &d, Mentions: whom.inText()},
-		split.Limits{Parts: i.maxParts, Room: maxBody},
-		func(p split.Part) (relay.Message, int, error) { return i.part(p, whom) })
+	who, err := i.mention.of(&d)
+	if err != nil {
+		return nil, err
+	}
+	f := form{i, who}
+	messages, err := split.Render(relay.View{Delivery: &d}, split.Limits{Parts: i.maxParts, Room: maxBody}, f.part)
 	if err != nil {
 		return nil, err
 	}
@@ -58,85 +56,136 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 	return messages, nil
 }
 
-// whom says whom a delivery notifies: those that the configuration names and whom it concerns, as many as DingTalk takes.
-// Nil is nobody.
-func (i *Integration) whom(d *relay.Delivery) *at {
-	a := &at{Mobiles: slices.Clone(i.mention.Mobiles), UserIDs: slices.Clone(i.mention.UserIDs), All: i.mention.All}
-	for _, p := range d.People {
-		switch {
-		case len(a.Mobiles)+len(a.UserIDs) == maxMentions:
-		case p.DingTalkUserID != "" && !slices.Contains(a.UserIDs, p.DingTalkUserID):
-			a.UserIDs = append(a.UserIDs, p.DingTalkUserID)
-		case p.DingTalkUserID == "" && p.Mobile != "" && !slices.Contains(a.Mobiles, p.Mobile):
-			a.Mobiles = append(a.Mobiles, p.Mobile)
-		}
-	}
-	if len(a.Mobiles)+len(a.UserIDs) == 0 && !a.All {
-		return nil
-	}
-	return a
-}
+// form is how one delivery is told.
+type form struct {
+	*Integration
 
-// inText is how people are mentioned in the text.
-func (a *at) inText() []string {
-	if a == nil {
-		return nil
-	}
-	var names []string
-	for _, name := range slices.Concat(a.Mobiles, a.UserIDs) {
-		names = append(names, "@"+name)
-	}
-	return names
+	at *at
 }
 
 // part renders one message and says how many bytes it could be longer.
-func (i *Integration) part(p split.Part, whom *at) (relay.Message, int, error) {
+func (f form) part(p split.Part) (relay.Message, int, error) {
 	m := relay.Message{ID: fmt.Sprintf("%s-%d", p.Delivery.ID, max(1, p.Part))}
-	b := body{Type: TypeText, At: whom, UUID: m.ID}
 	if p.Part > 1 {
-		b.At, p.Mentions = nil, nil // once is enough
+		f.at = nil // once is enough
 	}
 	if p.Delivery.Plain {
 		m.Fallback = fallback
 	}
-	title, content, err := i.words(p, &m)
+	b := body{UUID: m.ID}
+	var err error
+	if p.Delivery.Plain || p.Compact() {
+		err = f.plain(p, &b, &m)
+	} else {
+		err = f.usual(p, &b, &m)
+	}
 	if err != nil {
 		return m, 0, err
-	}
-	m.Text = i.complete(content, p.Mentions)
-	if i.messageType == TypeMarkdown && !p.Delivery.Plain && !p.Compact() {
-		b.Type, b.Markdown = TypeMarkdown, &markdown{Title: oneLine(title), Text: m.Text}
-	} else {
-		b.Text = &text{Content: m.Text}
 	}
 	m.Body = robots.Encode(b)
 	return m, maxBody - len(m.Body), nil
 }
 
+// plain makes a text message of built-in words.
+func (f form) plain(p split.Part, b *body, m *relay.Message) error {
+	p.Mentions = f.at.names()
+	content := ""
+	if p.Compact() {
+		title, err := f.heading(p)
+		if err != nil {
+			return err
+		}
+		list, counted := f.templates.Compact(f.locale, p.Notification(), p.Omitted, p.Room)
+		m.Omitted = counted
+		content = p.Join(title, list, f.externalURL)
+	} else {
+		content = f.templates.Plain(f.locale, p.View)
+	}
+	f.asText(content, b, m)
+	return nil
+}
+
+// heading stands above the lines of a compact part.
+func (f form) heading(p split.Part) (string, error) {
+	if p.Delivery.Plain {
+		return f.templates.Plain(f.locale, p.Head()), nil
+	}
+	return f.title.Execute(p.View)
+}
+
+// usual makes the message as it is configured.
+func (f form) usual(p split.Part, b *body, m *relay.Message) error {
+	p.Mentions = f.at.names()
+	if f.messageType == TypeActionCard {
+		p.Mentions = f.at.users()
+	}
+	title, err := f.title.Execute(p.View)
+	if err != nil {
+		return err
+	}
+	content, err := f.text.Execute(p.View)
+	if err != nil {
+		return err
+	}
+	title = oneLine(title)
+	switch f.messageType {
+	case TypeText:
+		f.asText(content, b, m)
+	case TypeLink:
+		return f.asLink(p, title, content, b, m)
+	case TypeActionCard:
+		return f.asActionCard(p, title, content, b, m)
+	case TypeFeedCard:
+		return f.asFeedCard(p, title, content, b, m)
+	default:
+		f.asMarkdown(title, content, b, m)
+	}
+	return nil
+}
+
+func (f form) asText(content string, b *body, m *relay.Message) {
+	m.Text = f.complete(content, f.at.names())
+	b.Type, b.Text, b.At = TypeText, &text{Content: m.Text}, f.at
+}
+
+func (f form) asMarkdown(title, content string, b *body, m *relay.Message) {
+	m.Text = f.complete(content, f.at.names())
+	b.Type, b.Markdown, b.At = TypeMarkdown, &markdown{Title: title, Text: m.Text}, f.at
+}
+
+func (f form) asLink(p split.Part, title, content string, b *body, m *relay.Message) (err error) {
+	m.Text = f.complete(strings.TrimSpace(content), nil)
+	if b.Link, err = f.card.link(p.View, title, m.Text); b.Link == nil {
+		f.asText(title+"\n"+content, b, m)
+		return err
+	}
+	b.Type = TypeLink
+	return err
+}
+
+func (f form) asActionCard(p split.Part, title, content string, b *body, m *relay.Message) (err error) {
+	m.Text = f.complete(content, p.Mentions)
+	if b.ActionCard, err = f.card.action(p.View, title, m.Text); b.ActionCard == nil {
+		f.asMarkdown(title, content, b, m)
+		return err
+	}
+	b.Type = TypeActionCard
+	return err
+}
+
+func (f form) asFeedCard(p split.Part, title, content string, b *body, m *relay.Message) (err error) {
+	if b.FeedCard, err = f.card.feed(p, title); b.FeedCard == nil {
+		f.asMarkdown(title, content, b, m)
+		return err
+	}
+	b.Type = TypeFeedCard
+	b.FeedCard.Links[0].Title = f.keyed(b.FeedCard.Links[0].Title)
+	m.Text = b.FeedCard.text()
+	return err
+}
+
 // fallback is why a message is not in the configured form.
 const fallback = "the built-in text stands in: the template failed, or DingTalk refused its result"
-
-// words are the title and the text of a part.
-func (i *Integration) words(p split.Part, m *relay.Message) (title, content string, err error) {
-	switch {
-	case p.Delivery.Plain:
-		title = i.templates.Plain(i.locale, p.Head())
-	default:
-		title, err = i.title.Execute(p.View)
-	}
-	switch {
-	case err != nil:
-		return "", "", err
-	case p.Compact():
-		list, counted := i.templates.Compact(i.locale, p.Notification(), p.Omitted, p.Room)
-		m.Omitted = counted
-		return title, p.Join(title, list, i.externalURL), nil
-	case p.Delivery.Plain:
-		return title, i.templates.Plain(i.locale, p.View), nil
-	}
-	content, err = i.text.Execute(p.View)
-	return title, content, err
-}
 
 // complete adds to a text what must stand in it: the names of those mentioned, without which DingTalk notifies nobody,
 // and the keyword, without which it refuses the message.
@@ -150,13 +199,18 @@ func (i *Integration) complete(content string, mentions []string) string {
 			missing = append(missing, name)
 		}
 	}
-	if !strings.Contains(content, i.keyword) {
-		missing = append(missing, i.keyword)
-	}
 	if len(missing) > 0 {
 		content += "\n\n" + strings.Join(missing, " ")
 	}
-	return content
+	return i.keyed(content)
+}
+
+// keyed adds the keyword to a text that lacks it. Whether DingTalk looks for it in titles too is not documented.
+func (i *Integration) keyed(content string) string {
+	if strings.Contains(content, i.keyword) {
+		return content
+	}
+	return content + "\n\n" + i.keyword
 }
 
 // mentioned reports whether name (@138…) stands in content as a whole word.

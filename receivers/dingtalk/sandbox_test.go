@@ -58,6 +58,34 @@ func TestSandbox(t *testing.T) {
 	require.LessOrEqual(t, len(readers()), shown+2+relay.DefaultMaxParts)
 }
 
+// Whatever the message type, the vendor takes all of it, and ignores none of its fields.
+func TestSandboxTakesEachType(t *testing.T) {
+	t.Parallel()
+	for _, c := range types() {
+		t.Run(c.MessageType, func(t *testing.T) {
+			t.Parallel()
+			c.Keyword, c.Mention = "告警", mentionOf(c.MessageType)
+			vendor, setup := inSandbox(t, c, sandbox.DingTalkRobot{Keywords: []string{"故障", "告警"}})
+			for _, story := range receiverstest.Stories() {
+				d := receiverstest.Story(t, story)
+				d.ID += story
+				messages, err := setup.Render(d)
+				require.NoError(t, err)
+				for _, m := range messages {
+					_, err := setup.Send(t.Context(), m)
+					require.NoError(t, err, story)
+				}
+			}
+			kinds := map[string]int{}
+			for _, m := range vendor.Inbox(sandbox.InboxDingTalk) {
+				require.Empty(t, m.Flags, m.Text)
+				kinds[m.Type]++
+			}
+			require.Positive(t, kinds[c.MessageType], kinds)
+		})
+	}
+}
+
 func TestSandboxRefusals(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -98,15 +126,19 @@ func TestSandboxRefusals(t *testing.T) {
 }
 
 // inSandbox makes the integration of c with a robot that signs.
-func inSandbox(t *testing.T, c dingtalk.Config) (*sandbox.Sandbox, relay.Setup) {
+func inSandbox(
+	t *testing.T, c dingtalk.Config, settings ...sandbox.DingTalkRobot,
+) (*sandbox.Sandbox, relay.Setup) {
 	t.Helper()
 	env := receiverstest.Env(t, words(t))
 	vendor, err := sandbox.Start(sandbox.Options{Now: env.Now})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, vendor.Close()) })
-	link := vendor.DingTalk.Add(sandbox.DingTalkRobot{Token: token, Secret: signing, Limit: sandbox.Limit{
-		Messages: 1000, Per: time.Minute,
-	}})
+	robot := sandbox.DingTalkRobot{}
+	for _, robot = range settings {
+	}
+	robot.Token, robot.Secret, robot.Limit = token, signing, sandbox.Limit{Messages: 1000, Per: time.Minute}
+	link := vendor.DingTalk.Add(robot)
 	c.URL, c.Secret = secret.New(link), secret.New(signing)
 	return vendor, build(t, c, env)
 }

@@ -72,6 +72,7 @@ func Run(t *testing.T, s Suite) {
 		{"a message survives storage", contract.testStorage},
 		{"500 alerts take at most max_parts messages", contract.testManyAlerts},
 		{"10,000 alerts are no work for minutes", contract.testHuge},
+		{"every alert is in one message, or counted", contract.testEveryAlert},
 		{"a digest is one message", contract.testDigest},
 		{"strangers' text only shows", contract.testHostile},
 		{"any text fits", contract.testAnyText},
@@ -310,6 +311,33 @@ func (c contract) testHuge() {
 	for _, m := range messages {
 		s.Check(t, m)
 	}
+}
+
+// testEveryAlert: a reader finds each alert in exactly one of the messages, or among those that one of them counts.
+func (c contract) testEveryAlert() {
+	t, s := c.t, c.Suite
+	b := s.build(t, s.Vendor(t))
+	rapid.Check(t, func(r *rapid.T) {
+		d := Many(rapid.SampledFrom([]int{1, 2, 3, 7, 20, 60}).Draw(r, "alerts"))
+		for i := range d.Notification().Alerts {
+			more := strings.Repeat("磁盘 🔥", rapid.SampledFrom([]int{0, 0, 1, 40}).Draw(r, "more"))
+			d.Notification().Alerts[i].Annotations["summary"] += more
+		}
+		told := map[string]int{}
+		counted := 0
+		for _, m := range b.render(d) {
+			counted += m.Omitted
+			for _, a := range d.Notification().Alerts {
+				if strings.Contains(m.Text, a.Labels["instance"]) {
+					told[a.Labels["instance"]]++
+				}
+			}
+		}
+		for instance, n := range told {
+			require.Equal(r, 1, n, instance)
+		}
+		require.Len(r, d.Notification().Alerts, len(told)+counted)
+	})
 }
 
 func (c contract) testDigest() {

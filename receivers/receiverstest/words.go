@@ -17,7 +17,8 @@ var _ relay.Renderer = Words{}
 
 // Text returns a template that shows the title, when src names a title or subject, or all.
 func (Words) Text(_, src string) (relay.Template, error) {
-	if _, err := template.New("").Parse(src); err != nil {
+	functions := template.FuncMap{"word": func(string) string { return "" }}
+	if _, err := template.New("").Funcs(functions).Parse(src); err != nil {
 		return nil, err
 	}
 	if strings.Contains(src, "title") || strings.Contains(src, "subject") {

@@ -1,0 +1,94 @@
+package receiverstest
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+)
+
+// Stories are what a golden request shows of each message type.
+func Stories() []string {
+	return []string{"firing", "resolved", "mixed", "truncated", "50-alerts", "merged", "digest", "hostile", "unicode", "cut", "plain"}
+}
+
+// Story is the delivery of a story.
+func Story(t *testing.T, name string) relay.Delivery {
+	t.Helper()
+	switch name {
+	case "firing", "resolved":
+		return Delivery(t, "single-"+name)
+	case "mixed":
+		return Delivery(t, "mixed-2")
+	case "truncated":
+		return Delivery(t, "truncated-1")
+	case "50-alerts":
+		return Delivery(t, "group-50-firing")
+	case "hostile":
+		return Delivery(t, "html-chars")
+	case "unicode":
+		return Delivery(t, "unicode")
+	case "cut":
+		return Delivery(t, "big-annotation")
+	case "merged":
+		d := Delivery(t, "mixed-2")
+		d.Tellings[0].Merged, d.Tellings[0].Since = 3, Now.Add(-40*time.Minute)
+		return d
+	case "plain":
+		d := Delivery(t, "mixed-2")
+		d.Plain = true
+		return d
+	case "digest":
+		d := Delivery(t, "single-firing")
+		for _, other := range []string{"html-chars", "group-50-firing", "single-resolved"} {
+			d.Tellings = append(d.Tellings, Delivery(t, other).Tellings...)
+		}
+		return d
+	}
+	require.Fail(t, "no such story", name)
+	return relay.Delivery{}
+}
+
+// Golden compares the bodies of messages, which are JSON, with testdata/<name>.golden.json, or writes that.
+func Golden(t *testing.T, name string, messages []relay.Message, update bool) {
+	t.Helper()
+	var bodies bytes.Buffer
+	for _, m := range messages {
+		require.NoError(t, json.Indent(&bodies, m.Body, "", "  "))
+		bodies.WriteByte('\n')
+	}
+	golden := filepath.Join("testdata", name+".golden.json")
+	if update {
+		require.NoError(t, os.MkdirAll(filepath.Dir(golden), 0o750))
+		require.NoError(t, os.WriteFile(golden, bodies.Bytes(), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err, "go test -update writes it")
+	require.Equal(t, string(want), bodies.String())
+}
+
+// Scene is a delivery for the pictures of the documentation: an alert as a reader on call would meet it.
+func Scene(t *testing.T) relay.Delivery {
+	t.Helper()
+	d := Delivery(t, "single-firing")
+	n := d.Notification()
+	n.GroupLabels = map[string]string{"alertname": "APIErrorRateHigh", "service": "order-api"}
+	a := &n.Alerts[0]
+	a.Labels = map[string]string{
+		"alertname": "APIErrorRateHigh", "severity": "critical", "service": "order-api", "cluster": "cn-east-1",
+	}
+	a.Annotations = map[string]string{
+		"summary":     "12.4 % of orders fail, the limit is 5 %",
+		"description": "POST /api/v1/orders answered 502 to 1,284 requests in 5 minutes.",
+		"runbook_url": "https://runbooks.example.com/APIErrorRateHigh",
+	}
+	a.Snapshot.UserAgent = "LiveApp/8.2.1 (iPhone17,2; iOS 26.1)"
+	n.CommonLabels, n.CommonAnnotations = a.Labels, a.Annotations
+	return d
+}
