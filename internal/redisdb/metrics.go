@@ -21,6 +21,9 @@ type metrics struct {
 	errors   *prometheus.CounterVec
 	scripts  prometheus.Counter
 	duration prometheus.Histogram
+
+	info                        *prometheus.GaugeVec
+	replicas, memory, maxMemory prometheus.Gauge
 }
 
 func newMetrics(o Options, client goredis.UniversalClient) *metrics {
@@ -42,6 +45,18 @@ func newMetrics(o Options, client goredis.UniversalClient) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7),
 		}),
 	}
+	m.info = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "relay_redis_info", Help: "What the Redis in use says about itself; the value is 1.",
+	}, []string{"product", "version", "mode", "persistence", "maxmemory_policy"})
+	m.replicas = f.NewGauge(prometheus.GaugeOpts{
+		Name: "relay_redis_replicas", Help: "Replicas of Redis that are in step with it.",
+	})
+	m.memory = f.NewGauge(prometheus.GaugeOpts{
+		Name: "relay_redis_memory_bytes", Help: "Memory that Redis uses.",
+	})
+	m.maxMemory = f.NewGauge(prometheus.GaugeOpts{
+		Name: "relay_redis_memory_max_bytes", Help: "Memory beyond which Redis takes nothing more; 0 is no bound.",
+	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_redis_connections", Help: "Open connections to Redis.",
 	}, func() float64 { return float64(client.PoolStats().TotalConns) })
@@ -57,4 +72,12 @@ func newMetrics(o Options, client goredis.UniversalClient) *metrics {
 func (m *metrics) sent(scripts int, took time.Duration) {
 	m.scripts.Add(float64(scripts))
 	m.duration.Observe(took.Seconds())
+}
+
+func (m *metrics) looked(s Server) {
+	m.info.Reset()
+	m.info.WithLabelValues(s.Product, s.Version, s.Mode, string(s.Persistence), s.Policy).Set(1)
+	m.replicas.Set(float64(s.Replicas))
+	m.memory.Set(float64(s.Memory))
+	m.maxMemory.Set(float64(s.MaxMemory))
 }
