@@ -34,7 +34,7 @@ func Encode(s relay.Snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("encode snapshot: %w", err)
 	}
 	if len(value) > MaxValue {
-		return nil, fmt.Errorf("encode snapshot: %d bytes are more than %d", len(value), MaxValue)
+		return nil, fmt.Errorf("%d bytes are more than %d", len(value), MaxValue)
 	}
 	return value, nil
 }
@@ -45,6 +45,10 @@ func Decode(value []byte) (relay.Snapshot, error) {
 	if err := json.Unmarshal(value, &w); err != nil {
 		return relay.Snapshot{}, fmt.Errorf("decode snapshot: %w", err)
 	}
+	return w.snapshot(), nil
+}
+
+func (w *stored) snapshot() relay.Snapshot {
 	s := relay.Snapshot{
 		TraceID: string(w.TraceID), RoomID: string(w.RoomID), UserAgent: string(w.UserAgent), Time: w.Time.Time,
 	}
@@ -54,7 +58,7 @@ func Decode(value []byte) (relay.Snapshot, error) {
 			s.Extra[name] = string(value)
 		}
 	}
-	return s, nil
+	return s
 }
 
 // A text is a string that may have been written as a number: a room is often one.

@@ -17,9 +17,9 @@ import (
 
 // The bounds of the API.
 const (
-	apiTimeout   = 30 * time.Second
-	maxIDs       = 1000
-	maxOrderBody = 1 << 20
+	apiTimeout = 30 * time.Second
+	maxIDs     = 1000
+	maxAPIBody = 1 << 20
 )
 
 // An envelope is Prometheus' form of an answer.
@@ -34,12 +34,18 @@ type envelope struct {
 // addAPI adds the paths of /api/v1 to a group that asks for the API's token.
 func (in *wayIn) addAPI(g *gin.RouterGroup) {
 	api := g.Group("/api/v1", func(c *gin.Context) { c.Header("Cache-Control", "no-store") })
-	api.GET("/notifications", in.notifications)
-	api.GET("/notifications/:id", in.notification)
-	api.GET("/deliveries", in.deliveries)
-	api.GET("/dead-letters", in.deadLetters)
-	api.POST("/dead-letters/requeue", in.requeue)
-	api.POST("/dead-letters/drop", in.drop)
+	if in.Operations != nil {
+		api.GET("/notifications", in.notifications)
+		api.GET("/notifications/:id", in.notification)
+		api.GET("/deliveries", in.deliveries)
+		api.GET("/dead-letters", in.deadLetters)
+		api.POST("/dead-letters/requeue", in.requeue)
+		api.POST("/dead-letters/drop", in.drop)
+	}
+	if in.Snapshots != nil {
+		api.PUT("/snapshots", in.recordSnapshots)
+		api.GET("/snapshots", in.snapshots)
+	}
 }
 
 // An apiCall returns the data of an answer, with warnings.
@@ -186,29 +192,39 @@ func (in *wayIn) orderDrop(ctx context.Context, c *gin.Context) (any, []string, 
 	}{done, refused}, warnings, err
 }
 
-// readOrder reads the body. It asks for JSON by name, which a form on a page of somebody else cannot send.
 func readOrder(c *gin.Context) (order, error) {
-	if kind, _, err := mime.ParseMediaType(c.GetHeader("Content-Type")); err != nil || kind != "application/json" {
-		return order{}, &requestError{http.StatusUnsupportedMediaType, "the body must be JSON: Content-Type: application/json"}
-	}
 	var o order
-	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, maxOrderBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(&o)
-	if _, more := d.Token(); err == nil && !errors.Is(more, io.EOF) {
-		err = errors.New("there is more after the object")
-	}
-	switch tooLong := (*http.MaxBytesError)(nil); {
-	case errors.As(err, &tooLong):
-		return order{}, &requestError{http.StatusRequestEntityTooLarge, "the body is longer than 1 MiB"}
+	err := readJSON(c, &o, `{"ids": ["…"]}`)
+	switch {
 	case err != nil:
-		return order{}, wrong(`the body must be {"ids": ["…"]}: %s`, strings.TrimPrefix(err.Error(), "json: "))
+		return order{}, err
 	case len(o.IDs) == 0:
 		return order{}, wrong(`field "ids": name at least one dead letter`)
 	case len(o.IDs) > maxIDs:
 		return order{}, wrong(`field "ids": %d are more than %d`, len(o.IDs), maxIDs)
 	}
 	return o, nil
+}
+
+// readJSON reads the body into what it is to be. It asks for JSON by name, which a form on a page of somebody else cannot
+// send.
+func readJSON(c *gin.Context, into any, form string) error {
+	if kind, _, err := mime.ParseMediaType(c.GetHeader("Content-Type")); err != nil || kind != "application/json" {
+		return &requestError{http.StatusUnsupportedMediaType, "the body must be JSON: Content-Type: application/json"}
+	}
+	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, maxAPIBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if _, more := d.Token(); err == nil && !errors.Is(more, io.EOF) {
+		err = errors.New("there is more after it")
+	}
+	switch tooLong := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &tooLong):
+		return &requestError{http.StatusRequestEntityTooLarge, "the body is longer than 1 MiB"}
+	case err != nil:
+		return wrong(`the body must be %s: %s`, form, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
 }
 
 // A refusedLetter stays as it is.

@@ -95,6 +95,23 @@ func (p *parameters) anyOf(name string, allowed ...string) []string {
 	return chosen
 }
 
+// pairs reads a parameter that is given several times, each name=value.
+func (p *parameters) pairs(name string) map[string]string {
+	p.asked[name] = true
+	pairs := map[string]string{}
+	for _, pair := range p.values[name] {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" || len(pair) > maxParameter {
+			p.fail(name, "it is a label and its value: service=pay")
+		}
+		pairs[key] = value
+	}
+	if len(pairs) == 0 {
+		p.fail(name, "give at least one: service=pay")
+	}
+	return pairs
+}
+
 // time reads RFC 3339 or seconds since 1970, as Prometheus does.
 func (p *parameters) time(name string) time.Time {
 	value := p.text(name)

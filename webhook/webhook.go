@@ -62,8 +62,9 @@ type Options struct {
 	Ready func() error
 	// Reload reads the configuration again; nil means that /-/reload does not exist. Its error is shown to the caller.
 	Reload func(ctx context.Context) error
-	// Operations are behind /api/v1; nil means that it does not exist.
+	// Operations and Snapshots are behind /api/v1; what is nil does not exist there.
 	Operations Operations
+	Snapshots  Snapshots
 	// Metrics are kept over reloads; Gatherer is what /metrics shows, nil nothing.
 	Metrics  *Metrics
 	Gatherer prometheus.Gatherer
@@ -108,9 +109,7 @@ func New(o Options) http.Handler {
 		operator.POST("/-/reload", in.reload)
 		operator.PUT("/-/reload", in.reload)
 	}
-	if o.Operations != nil {
-		in.addAPI(operator)
-	}
+	in.addAPI(operator)
 	operator.GET("/debug/pprof/*name", profile)
 	return engine
 }

@@ -99,6 +99,9 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 	}
 	way := s.webhook
 	way.Intake, way.Auth = p, tokens(c)
+	way.Snapshots = recordings{snapshots.Recorder{
+		Store: s.snapshots, Sets: c.Snapshots.Sets(), TTL: c.Snapshots.TimeToLive(), Now: s.now,
+	}}
 	p.handler = webhook.New(way)
 	return p, nil
 }
