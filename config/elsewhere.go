@@ -10,8 +10,7 @@ import (
 func elsewhere(path, key string) string {
 	switch index.ReplaceAllString(path, "") {
 	case "isolate_by", "rooms", "receivers.wechat_configs", "global.wechat_api_url",
-		"global.wechat_api_corp_id", "global.wechat_api_secret", "global.wechat_api_secret_file",
-		"snapshots.exemplars":
+		"global.wechat_api_corp_id", "global.wechat_api_secret", "global.wechat_api_secret_file":
 		return fmt.Sprintf("%q is not available in this version of the relay", key)
 	}
 	switch key {

@@ -22,7 +22,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	require.NoError(t, err)
 	for section, v := range map[string]any{
 		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
-		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": enrich.Config{},
+		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": enrich.Config{}, "`snapshots.exemplars`": enrich.Exemplars{},
 		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "Keys of every integration": relay.Common{},
 	} {
 		_, page, found := strings.Cut(string(text), "# "+section+"\n")

@@ -45,6 +45,8 @@ type Config struct {
 	TTL model.Duration `yaml:"ttl,omitempty"`
 	// RouteByEvidence lets a room that was looked up be the routing room of an alert that names none.
 	RouteByEvidence bool `yaml:"route_by_evidence,omitempty"`
+	// Exemplars names a Prometheus whose exemplars tell the traces behind an alert; nil asks none.
+	Exemplars *Exemplars `yaml:"exemplars,omitempty"`
 	// TraceURL is a template over the snapshot that makes the link to a trace. Values are escaped for use in a URL.
 	TraceURL string `yaml:"trace_url,omitempty"`
 	// MaxValueLength bounds each value, in bytes; default 512. Longer ones are cut, a longer room_id is none.
@@ -75,6 +77,7 @@ func (c *Config) Validate(f *fault.List) {
 	if c.MaxValueLength < 0 {
 		f.In("max_value_length").Addf("must not be negative")
 	}
+	c.Exemplars.validate(f.In("exemplars"))
 	_, err := newTraceURL(c.TraceURL)
 	f.Add(err)
 }

@@ -80,8 +80,16 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		setups:    setups,
 		receivers: make(map[string][]relay.Setup, len(c.Receivers)),
 	}
+	lookups := []enrich.Source{enrich.FromStore(c.Snapshots, s.snapshots)}
+	if c.Snapshots.Exemplars != nil {
+		exemplars, err := enrich.FromExemplars(c.Snapshots)
+		if err != nil {
+			return nil, err
+		}
+		lookups = append(lookups, exemplars)
+	}
 	p.enricher, err = enrich.New(c.Snapshots, enrich.Options{
-		Lookups: []enrich.Source{enrich.FromStore(c.Snapshots, s.snapshots)},
+		Lookups: lookups,
 		Metrics: s.enrichment,
 		Logger:  s.logger,
 	})
