@@ -43,9 +43,10 @@ type Alert struct {
 	// Room is the routing room, pinned when the alert was first accepted; empty when it has none.
 	Room string `json:"relayRoom,omitempty"`
 
-	// Change and Duration belong to one delivery. They are set when the delivery is put together and are not stored.
+	// Change and Duration belong to one delivery. They are set when the delivery is put together; of a Change only gone is
+	// stored, when what waits was folded.
 	// Change tells what is new since the last delivery of this group to the same destination.
-	Change Change `json:"-"`
+	Change Change `json:"relayChange,omitempty"`
 	// Duration is how long the alert has been firing, or fired until it was resolved. Never negative.
 	Duration time.Duration `json:"-"`
 }

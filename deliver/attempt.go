@@ -36,6 +36,10 @@ type attempt struct {
 
 // deliver sees one batch through: it is settled when this returns, unless the store fails for longer than the lease.
 func (d *Deliverer) deliver(ctx context.Context, t *targets, b outbox.Batch) {
+	if b.Fold {
+		d.fold(ctx, t, b)
+		return
+	}
 	a := &attempt{targets: t, batch: b, lane: &b.Lanes[0], started: d.now()}
 	a.target = t.all[a.lane.Lane.Integration]
 	var o outbox.Outcome

@@ -33,12 +33,21 @@ func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
 		compare(n.Alerts, lane.Told, now)
 		d.Tellings = append(d.Tellings, relay.Telling{
 			Notification: n,
-			Merged:       len(lane.Items) - 1,
-			Since:        lane.Items[0].At,
+			Merged:       merged(lane.Items),
+			Since:        lane.Items[0].Oldest(),
 			Late:         !lane.Items[0].Requeued.IsZero(),
 		})
 	}
 	return d, nil
+}
+
+// merged counts the earlier entries that the newest of the items stands for.
+func merged(items []outbox.Item) int {
+	n := len(items) - 1
+	for _, item := range items {
+		n += item.Folded
+	}
+	return n
 }
 
 // deliveryID is made from all the entries told: the same over retries, and another one when more entries have joined,

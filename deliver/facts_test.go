@@ -25,26 +25,46 @@ import (
 // there was one, or is in the dead letters.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
-	var digests atomic.Int64
-	t.Cleanup(func() { require.Positive(t, digests.Load(), "groups shared messages") })
+	var digests, folds atomic.Int64
+	t.Cleanup(func() {
+		require.Positive(t, digests.Load(), "groups shared messages")
+		require.Positive(t, folds.Load(), "what waited was folded")
+	})
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { digests.Add(nothingIsLost(t, rand.New(rand.NewPCG(seed, 0)))) })
+			synctest.Test(t, func(t *testing.T) {
+				vendor, store := nothingIsLost(t, rand.New(rand.NewPCG(seed, 0)), 1+int(seed)%6)
+				digests.Add(vendor.digests)
+				folds.Add(store.folds)
+			})
 		})
 	}
 }
 
-// nothingIsLost returns how many messages told several groups.
-func nothingIsLost(t *testing.T, random *rand.Rand) int64 {
+// A foldingStore counts the folds.
+type foldingStore struct {
+	*outboxtest.Memory
+	folds int64
+}
+
+func (s *foldingStore) Settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) error {
+	err := s.Memory.Settle(ctx, l, o)
+	if err == nil && o.Result == outbox.Folded {
+		atomic.AddInt64(&s.folds, 1)
+	}
+	return err
+}
+
+func nothingIsLost(t *testing.T, random *rand.Rand, groups int) (*faulty, *foldingStore) {
 	t.Helper()
-	store := outboxtest.NewMemory(time.Now)
+	store := &foldingStore{Memory: outboxtest.NewMemory(time.Now)}
 	vendor := &faulty{random: rand.New(rand.NewPCG(random.Uint64(), 0)), told: map[string]bool{}}
 	setups := []relay.Setup{faultySetup("merge", vendor, relay.BacklogMerge), faultySetup("each", vendor, relay.BacklogEach)}
 	d, stop := run(t, deliver.Options{Store: store, Setups: setups})
 	accepted := map[string]bool{}
 	for n := range 60 {
-		group := fmt.Sprint("g", random.IntN(6))
+		group := fmt.Sprint("g", random.IntN(groups))
 		w := outbox.Webhook{ID: fmt.Sprintf("w%03d", n), ReceivedAt: time.Now(), GroupKey: group, Reminder: true}
 		w.Slot, w.State = dedupe.Slot{byte(n)}, dedupe.State{byte(n)}
 		alerts := randomAlerts(random, group)
@@ -75,7 +95,7 @@ func nothingIsLost(t *testing.T, random *rand.Rand) int64 {
 	for fact := range accepted {
 		require.True(t, vendor.told[fact], "%s was lost", fact)
 	}
-	return vendor.digests
+	return vendor, store
 }
 
 func faultySetup(name string, f *faulty, backlog relay.Backlog) relay.Setup {

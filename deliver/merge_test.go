@@ -1,6 +1,8 @@
 package deliver_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/deliver"
+	"github.com/alertrelay/relay/internal/wire"
 )
 
 func TestMerge(t *testing.T) {
@@ -106,5 +109,35 @@ func TestMergeLosesNothing(t *testing.T) {
 			delete(facts, fact{a.Fingerprint, a.StartsAt, false}) // who reads the end knows that it fired
 		}
 		require.Empty(t, facts, "not shown")
+	})
+}
+
+// TestMergeInSteps: to fold some of what waits first comes to the same as to merge it all at once, also through the store.
+func TestMergeInSteps(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		anAlert := rapid.Custom(func(t *rapid.T) relay.Alert {
+			return alert(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "fingerprint"),
+				rapid.SampledFrom([]string{relay.StatusFiring, relay.StatusResolved}).Draw(t, "status"), time.Unix(1, 0).UTC())
+		})
+		var waiting []*relay.Notification
+		for range rapid.IntRange(2, 7).Draw(t, "waiting") {
+			alerts := rapid.SliceOfNDistinct(anAlert, 0, 2, relay.Alert.Key).Draw(t, "alerts")
+			waiting = append(waiting, &relay.Notification{Alerts: alerts})
+		}
+		shown := func(n *relay.Notification) []string {
+			var all []string
+			for _, a := range n.Alerts {
+				all = append(all, fmt.Sprint(a.Fingerprint, a.Status, a.Change))
+			}
+			return all
+		}
+		want := shown(deliver.Merge(waiting))
+		from := rapid.IntRange(0, len(waiting)-2).Draw(t, "from")
+		to := rapid.IntRange(from+2, len(waiting)).Draw(t, "to")
+		folded, err := wire.Read(wire.Append(nil, deliver.Merge(waiting[from:to])))
+		require.NoError(t, err)
+		got := deliver.Merge(slices.Concat(waiting[:from], []*relay.Notification{folded}, waiting[to:]))
+		require.ElementsMatch(t, want, shown(got))
 	})
 }

@@ -55,7 +55,7 @@ func newMetrics(r prometheus.Registerer, store outbox.Store) *metrics {
 		dead: counter("relay_notifications_dead_total",
 			"Notifications that ended in the dead letters, by reason.", "reason"),
 		merged: counter("relay_notifications_merged_total",
-			"Notifications that were told within the message of a newer one."),
+			"Notifications that are told within the message of a newer one."),
 		digested: counter("relay_notifications_digested_total",
 			"Notifications that shared a message with those of other alert groups."),
 		fallbacks: counter("relay_notification_fallbacks_total",

@@ -16,7 +16,7 @@ import (
 func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, settled error) {
 	m := a.target.metrics
 	switch o.Result {
-	case outbox.Release:
+	case outbox.Release, outbox.Folded:
 		d.tell(ctx, slog.LevelDebug, "Gave a delivery back unsent", a, o)
 	case outbox.Sent:
 		m.notifications.Inc()
@@ -24,7 +24,7 @@ func (d *Deliverer) report(ctx context.Context, a *attempt, o outbox.Outcome, se
 			m.fallbacks.Inc()
 		}
 		if len(o.Rest) == 0 {
-			m.latency.Observe(d.now().Sub(a.lane.Items[0].At).Seconds())
+			m.latency.Observe(d.now().Sub(a.lane.Items[0].Oldest()).Seconds())
 			m.merged.Add(float64(len(o.Items) - len(a.batch.Lanes)))
 			if a.digest() {
 				m.digested.Add(float64(len(a.batch.Lanes)))
@@ -72,7 +72,7 @@ func (d *Deliverer) facts(a *attempt, o outbox.Outcome) []slog.Attr {
 		slog.String("entry", o.Items[len(o.Items)-1]),
 		slog.Int("attempt", a.lane.Attempt),
 		slog.Duration("duration", a.took),
-		slog.Duration("age", now.Sub(a.lane.Items[0].At)),
+		slog.Duration("age", now.Sub(a.lane.Items[0].Oldest())),
 	)
 	if a.told != nil {
 		n := a.told.Notification()

@@ -14,7 +14,7 @@ const (
 	EventAccepted  EventType = "accepted"  // a webhook was stored
 	EventDuplicate EventType = "duplicate" // a webhook was recognised as a copy of ID
 	EventSent      EventType = "sent"      // a vendor took a message
-	EventMerged    EventType = "merged"    // an entry was told within a newer one of its lane, which Detail names
+	EventMerged    EventType = "merged"    // an entry is told within a newer one of its lane, which Detail names
 	EventRetrying  EventType = "retrying"  // a send failed and will be tried again
 	EventFailed    EventType = "failed"    // an entry ended in the dead letters
 	EventRequeued  EventType = "requeued"  // an entry was brought back from the dead letters

@@ -97,7 +97,7 @@ func (l *limiter[E]) short(fitting int) int {
 func (l *limiter[E]) fitting(limit relay.Limit, maxInFlight, used int) int {
 	n := 0
 	for _, q := range l.queues {
-		n += q.ready.Len()
+		n += q.claimable()
 	}
 	if maxInFlight > 0 {
 		n = min(n, maxInFlight-l.inFlight)

@@ -156,7 +156,7 @@ const (
 	StatePending  DeliveryState = "pending"  // not tried yet
 	StateRetrying DeliveryState = "retrying" // tried, and will be again
 	StateSent     DeliveryState = "sent"
-	StateMerged   DeliveryState = "merged" // told within the message of a newer one
+	StateMerged   DeliveryState = "merged" // told within the message of a newer one, which may still wait
 	StateFailed   DeliveryState = "failed" // in the dead letters, or dropped from them
 )
 

@@ -56,14 +56,15 @@ func (s *Schedule[E]) gone(q *queue[E], now time.Time) bool {
 
 // any takes a lane out of the queue, whether it is ready or not.
 func (q *queue[E]) any() *waiting[E] {
-	switch {
-	case q.ready.Len() > 0:
-		return q.ready.Remove(q.ready.Front()).(*waiting[E])
-	case len(q.delayed) > 0:
-		return heap.Pop(&q.delayed).(*waiting[E])
-	default:
-		return nil
+	if at := q.front(); at != nil {
+		return q.ready.Remove(at).(*waiting[E])
 	}
+	for i, l := range q.delayed {
+		if !l.folding {
+			return heap.Remove(&q.delayed, i).(*waiting[E])
+		}
+	}
+	return nil
 }
 
 // orphan leases all entries of a lane.

@@ -17,6 +17,7 @@ type queue[E any] struct {
 	limiters    []*limiter[E]     // those to send with: as accepted, unless the terms say otherwise
 	pending     int               // entries, also those behind the head of a lane and those under way
 	ready       list.List
+	folding     int // of the ready lanes: they keep their place, and are not claimed
 	delayed     delayed[E]
 
 	// next is when it is worth looking at; turn orders those that are due, so that each gets its turn.
@@ -28,8 +29,11 @@ type queue[E any] struct {
 // MergeMost is the most entries of a lane that are told in one message; those beyond stay.
 const MergeMost = 20
 
+// LaneCap is how many entries wait in a lane whose backlog is merged before they are folded.
+const LaneCap = 20
+
 // A waiting lane has one unsettled head at least. It is in the ready list or the delayed heap of its head's queue, or
-// leased.
+// leased; while it is folded it stays where it is.
 type waiting[E any] struct {
 	key     LaneKey
 	lane    Lane
@@ -40,9 +44,13 @@ type waiting[E any] struct {
 	apart   bool // the head is in no digest: it was refused in one
 	alone   bool // the head is told alone: it was refused together with others of its lane
 	ref     bool // a delivery left a handle behind: the next one follows it
+	leased  bool // for a send
+	folding bool // leased to be folded
+	full    bool // among those that may have to be folded
+	rigid   bool // it is not folded: what is in it could not be read together
 	due     time.Time
 	turn    uint64 // orders those that are due at once
-	index   int    // in the delayed heap
+	index   int    // in the delayed heap; -1 when it is not there
 }
 
 // A queued entry knows the queue that it belongs to once it is the head of its lane.
@@ -69,7 +77,7 @@ func (l *waiting[E]) together(t Terms) int {
 
 // settled notes what a settle of the first n entries, shared with other lanes or not, says about the lane.
 func (l *waiting[E]) settled(o Outcome, n int, shared bool) {
-	l.crashes = 0
+	l.crashes, l.leased = 0, false
 	if o.Counts() {
 		l.attempt++
 	}
@@ -93,17 +101,17 @@ func (l *waiting[E]) digestible() bool {
 // digest takes from the ready lanes up to so many that can share a message with the first. It looks at the first few
 // hundred only, so that it costs the same whatever is pending.
 func (q *queue[E]) digest(most int) []*waiting[E] {
-	first := q.ready.Front().Value.(*waiting[E])
+	front := q.front()
+	next := front.Next()
+	first := q.ready.Remove(front).(*waiting[E])
 	lanes := []*waiting[E]{first}
-	next := q.ready.Front().Next()
-	q.ready.Remove(q.ready.Front())
 	if !first.digestible() {
 		return lanes
 	}
 	for seen := 0; next != nil && len(lanes) < most && seen < 10*most; seen++ {
 		at, l := next, next.Value.(*waiting[E])
 		next = next.Next()
-		if l.digestible() && l.lane.Destination == first.lane.Destination && l.lane.Room == first.lane.Room {
+		if l.digestible() && !l.folding && l.lane.Destination == first.lane.Destination && l.lane.Room == first.lane.Room {
 			lanes = append(lanes, l)
 			q.ready.Remove(at)
 		}
@@ -114,8 +122,24 @@ func (q *queue[E]) digest(most int) []*waiting[E] {
 // promote moves the lanes whose delay is over to the ready ones.
 func (q *queue[E]) promote(now time.Time) {
 	for len(q.delayed) > 0 && !q.delayed[0].due.After(now) {
-		q.ready.PushBack(heap.Pop(&q.delayed))
+		l := heap.Pop(&q.delayed).(*waiting[E])
+		q.ready.PushBack(l)
+		if l.folding {
+			q.folding++
+		}
 	}
+}
+
+// claimable is how many lanes are ready and not being folded.
+func (q *queue[E]) claimable() int { return q.ready.Len() - q.folding }
+
+// front is the place of the first of them; nil when there is none.
+func (q *queue[E]) front() *list.Element {
+	at := q.ready.Front()
+	for at != nil && at.Value.(*waiting[E]).folding {
+		at = at.Next()
+	}
+	return at
 }
 
 // delayed is a heap of lanes by the time they are due.
@@ -146,6 +170,7 @@ func (d *delayed[E]) Pop() any {
 	l := (*d)[last]
 	(*d)[last] = nil
 	*d = (*d)[:last]
+	l.index = -1
 	return l
 }
 

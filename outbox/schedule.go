@@ -29,6 +29,8 @@ type Schedule[E any] struct {
 	turns    turns[E]
 	turn     uint64
 	leases   map[string]*Held[E]
+	folds    int // of the leases
+	full     []*waiting[E]
 	ends     ends[E]
 	pending  int
 	terms    map[relay.IntegrationID]Terms     // of the last claim
@@ -41,6 +43,8 @@ type Held[E any] struct {
 	Lease
 	Limiter relay.LimiterID
 	Lanes   []HeldLane[E]
+	// Fold says that it has no slot and no limiter: the entries of its one lane are to become one.
+	Fold bool
 
 	limiter  *limiter[E]
 	index    int // in the heap of ends
@@ -63,6 +67,7 @@ type HeldLane[E any] struct {
 	Attempt, Crashes int
 
 	waiting *waiting[E]
+	from    int // of the entries in the lane, when they are to be folded
 	one     [1]E
 }
 
@@ -76,6 +81,7 @@ func (h *HeldLane[E]) hold(l *waiting[E], n int) {
 	for _, it := range l.items[:n] {
 		h.Entries = append(h.Entries, it.entry)
 	}
+	l.leased = true
 }
 
 // NewSchedule returns an empty schedule.
@@ -98,10 +104,11 @@ func (s *Schedule[E]) Add(now time.Time, key LaneKey, lane Lane, limiters []rela
 	s.pending++
 	l, ok := s.lanes[key]
 	if !ok {
-		l = &waiting[E]{key: key, lane: lane}
+		l = &waiting[E]{key: key, lane: lane, index: -1}
 		s.lanes[key] = l
 	}
 	l.items = append(l.items, queued[E]{entry: entry, queue: q})
+	s.overflow(l)
 	if len(l.items) > 1 {
 		return false
 	}
@@ -180,8 +187,8 @@ func (s *Schedule[E]) Raise(now time.Time, id relay.LimiterID, ceiling int) {
 	s.wakeAll(l.queues, now)
 }
 
-// Claim leases what is ready, at most c.Max lanes, and says how long until more may be; zero when nothing is pending.
-// Queues take turns. Nonce makes the nonce of a lease.
+// Claim leases what is ready, and then what is to be folded, at most c.Max leases together, and says how long until more
+// may be; zero when nothing is pending. Queues take turns. Nonce makes the nonce of a lease.
 func (s *Schedule[E]) Claim(now time.Time, c ClaimRequest, nonce func() string) ([]*Held[E], time.Duration) {
 	s.expire(now)
 	s.adopt(now, c.Integrations)
@@ -203,6 +210,7 @@ func (s *Schedule[E]) Claim(now time.Time, c ClaimRequest, nonce func() string) 
 			held = append(held, h)
 		}
 	}
+	held = s.fold(now, c, held, nonce)
 	wait := s.wait(now)
 	for _, q := range unknown {
 		heap.Push(&s.turns, q)
@@ -215,11 +223,14 @@ func (s *Schedule[E]) Claim(now time.Time, c ClaimRequest, nonce func() string) 
 func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	s.expire(now)
 	h, ok := s.leases[nonce]
-	if !ok || h.settling {
+	if !ok || h.settling || h.Fold != (o.Result == Folded) && o.Result != Release {
 		return nil
 	}
 	h.settling = true
 	heap.Remove(&s.ends, h.index)
+	if h.Fold {
+		return h
+	}
 	h.limiter.inFlight--
 	h.hold, h.reason, h.probing = h.limiter.hold, h.limiter.reason, h.limiter.probing
 	h.slot, h.exposed = o.Result != Release, 1
@@ -241,18 +252,26 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 
 // Cancel takes back Begin: the lease is held as before, and can be settled again.
 func (s *Schedule[E]) Cancel(h *Held[E]) {
+	h.settling = false
+	heap.Push(&s.ends, h)
+	if h.Fold {
+		return
+	}
 	if h.slot {
 		h.limiter.unstamp(h.stamp)
 	}
 	h.limiter.hold, h.limiter.reason, h.limiter.probing = h.hold, h.reason, h.probing
 	h.limiter.lapsed += h.exposed - 1
 	h.limiter.inFlight++
-	h.settling = false
-	heap.Push(&s.ends, h)
 }
 
-// Finish ends a lease that Begin began to settle.
+// Finish ends a lease that Begin began to settle, other than with Folded.
 func (s *Schedule[E]) Finish(now time.Time, h *Held[E], o Outcome) {
+	if h.Fold {
+		h.Lanes[0].waiting.rigid = o.Apart
+		s.unfold(now, h)
+		return
+	}
 	delete(s.leases, h.Nonce)
 	h.limiter.exposed -= h.exposed
 	for i := range h.Lanes {
@@ -300,7 +319,7 @@ func (s *Schedule[E]) Hold(id relay.LimiterID, until time.Time, reason relay.Kin
 func (s *Schedule[E]) Stats(now time.Time) Stats {
 	s.expire(now)
 	st := Stats{
-		Pending: s.pending, Lanes: len(s.lanes), InFlight: len(s.leases),
+		Pending: s.pending, Lanes: len(s.lanes), InFlight: len(s.leases) - s.folds,
 		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
 		Windows: map[relay.LimiterID]Window{},
 	}
@@ -369,7 +388,7 @@ func (s *Schedule[E]) Forget(now time.Time) []relay.LimiterID {
 // take leases the next lane of a queue that is due; nil when there is none after all.
 func (s *Schedule[E]) take(now time.Time, q *queue[E], c ClaimRequest) *Held[E] {
 	q.promote(now)
-	if q.ready.Len() == 0 {
+	if q.claimable() == 0 {
 		if len(q.delayed) == 0 {
 			heap.Remove(&s.turns, q.index)
 		} else {
@@ -396,7 +415,7 @@ func (s *Schedule[E]) lease(now time.Time, q *queue[E], c ClaimRequest) *Held[E]
 	h := &Held[E]{Lease: Lease{Until: now.Add(c.Lease)}}
 	terms := c.Integrations[q.integration]
 	if !s.crowded(now, q, c) {
-		l := q.ready.Remove(q.ready.Front()).(*waiting[E])
+		l := q.ready.Remove(q.front()).(*waiting[E])
 		h.Lanes = h.one[:]
 		h.Lanes[0].hold(l, l.together(terms))
 		return h
@@ -419,7 +438,7 @@ func (s *Schedule[E]) crowded(now time.Time, q *queue[E], c ClaimRequest) bool {
 		limit, _ := l.terms(c.Integrations)
 		room += l.room(now, limit)
 	}
-	return q.ready.Len() > max(1, room)
+	return q.claimable() > max(1, room)
 }
 
 // pick returns the limiter of the queue with most room, or when there may be some.
@@ -476,12 +495,17 @@ func (s *Schedule[E]) wait(now time.Time) time.Duration {
 func (s *Schedule[E]) expire(now time.Time) {
 	for len(s.ends) > 0 && !s.ends[0].Until.After(now) {
 		h := heap.Pop(&s.ends).(*Held[E])
+		if h.Fold {
+			s.unfold(now, h)
+			continue
+		}
 		delete(s.leases, h.Nonce)
 		h.limiter.inFlight--
 		h.limiter.stamp(h.Until)
 		h.limiter.lapsed++
 		for i := range h.Lanes {
 			h.Lanes[i].waiting.crashes++
+			h.Lanes[i].waiting.leased = false
 		}
 		s.front(now, h)
 		s.wakeAll(h.limiter.queues, now)
@@ -529,7 +553,7 @@ func (s *Schedule[E]) unbind(q *queue[E]) {
 func (s *Schedule[E]) pop(now time.Time, l *waiting[E], n int) {
 	ended := l.items[:n]
 	l.items = l.items[n:]
-	l.attempt, l.bound, l.apart, l.alone = 0, 0, false, false
+	l.attempt, l.bound, l.apart, l.alone, l.rigid = 0, 0, false, false, false
 	if len(l.items) == 0 {
 		delete(s.lanes, l.key)
 	} else {

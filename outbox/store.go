@@ -24,8 +24,8 @@ type Store interface {
 	// reminder. Accepting the same ID twice accepts it once.
 	Accept(ctx context.Context, w Webhook) (Accepted, error)
 
-	// Claim leases work for the integrations that c names. One batch is one send slot of one limiter. When there is less
-	// than c.Max to do, it also returns how long until more is due; zero means that nothing is pending.
+	// Claim leases work for the integrations that c names. One batch is one send slot of one limiter, or one lane to fold.
+	// When there is less than c.Max to do, it also returns how long until more is due; zero means that nothing is pending.
 	Claim(ctx context.Context, c ClaimRequest) ([]Batch, time.Duration, error)
 
 	// Settle ends a lease. The send slot is stamped with the time of this call. A lease that has ended, or was settled
@@ -141,7 +141,8 @@ type ClaimRequest struct {
 type Terms struct {
 	Limit       relay.Limit
 	MaxInFlight int // sends under way per limiter; 0 means no bound
-	// Backlog merge hands out all entries that wait in a lane, at most MergeMost; else they are told one at a time.
+	// Backlog merge hands out all entries that wait in a lane, at most MergeMost, and folds a lane in which more than LaneCap
+	// wait; else they are told one at a time.
 	Backlog relay.Backlog
 	// Digest is how many lanes one message may tell when more are ready than there are slots free, less a reserve of three in
 	// twenty; 0 is never. Lanes share a message only with backlog merge, of one destination and room, without a ref.
@@ -187,11 +188,18 @@ func (t Terms) Equal(other Terms) bool {
 		t.Digest == other.Digest && slices.Equal(t.Limiters, other.Limiters)
 }
 
-// A Batch is the work for one send slot of one limiter.
+// A Batch is the work for one send slot of one limiter, or a lane to fold.
 type Batch struct {
 	Lease   Lease
 	Limiter relay.LimiterID
 	Lanes   []LaneBatch // one; several in a digest
+	// Fold says that nothing is to be sent: more than LaneCap entries wait in the lane, and some of them, the Items, are to
+	// become one, so that what is stored stays bounded however long the lane waits. It has no limiter and takes no slot; its
+	// lane has Lane and Items alone. They are entries in a row, all with the same limiters: not what is half told, nor a head
+	// that is told alone, nor what was requeued; of the rest of the lane the oldest MergeMost. It is settled with Folded, or
+	// with Release: with Apart the lane is not folded again until its head has ended. While the lease is held the lane is
+	// not claimed; when it ends by itself, nothing has happened. What can be sent instead is sent.
+	Fold bool
 }
 
 // A LaneBatch is a leased lane with the entries to tell, oldest first.
@@ -219,6 +227,18 @@ type Item struct {
 	// Requeued is when it was brought back from the dead letters; zero when it was not. It comes late, so nothing of its
 	// lane is told together with it.
 	Requeued time.Time
+	// Folded counts the earlier entries that were folded into this one, and Since is when the oldest of them was received.
+	// Both are zero when there are none, and when it was brought back from the dead letters.
+	Folded int
+	Since  time.Time
+}
+
+// Oldest is when the oldest news of the item was received.
+func (i Item) Oldest() time.Time {
+	if i.Since.IsZero() {
+		return i.At
+	}
+	return i.Since
 }
 
 // A Lease is the right to settle a batch. Nonce is random, so that no lease is taken for another.
@@ -236,14 +256,17 @@ const (
 	Retry   Result = "retry"   // try again after Outcome.After
 	Dead    Result = "dead"    // it can never be sent: to the dead letters
 	Release Result = "release" // not tried: give the lane and the slot back
+	Folded  Result = "folded"  // of a Fold: the items are one from now on, the newest, which tells Outcome.Notification
 )
 
 // An Outcome is what became of a batch.
 type Outcome struct {
 	Result Result
 	// Items are the ids this settle ends; they must be those claimed, in their order. Of each lane the newest is told, and
-	// the earlier ones within it.
+	// the earlier ones within it. Folded needs them; it ends all but the newest, as merged.
 	Items []string
+	// Notification is what the newest of the Items says from now on, when they are Folded.
+	Notification []byte
 	// Rest are the parts still to send after this one. While there are any, the items stay at the head of their lane and
 	// nothing merges into them. A Retry keeps the rest given here. A digest has none.
 	Rest []relay.Message
@@ -279,7 +302,7 @@ type Stats struct {
 	Lanes    int
 	InFlight int
 	Dead     int
-	// Oldest is when the oldest pending entry was accepted or requeued; zero when nothing is pending.
+	// Oldest is when the oldest news that is pending was accepted or requeued; zero when nothing is pending.
 	Oldest time.Time
 	// Limiters has the pending entries of each limiter.
 	Limiters map[relay.LimiterID]int

@@ -53,6 +53,7 @@ func appendAlert(b []byte, a *relay.Alert) []byte {
 		b = appendSnapshot(append(b, `,"relaySnapshot":`...), &a.Snapshot)
 	}
 	b = appendField(b, `,"relayRoom":`, a.Room)
+	b = appendField(b, `,"relayChange":`, string(a.Change))
 	return append(b, '}')
 }
 

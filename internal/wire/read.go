@@ -134,6 +134,8 @@ func (r *reader) alertOwn(name []byte, a *relay.Alert) bool {
 		r.snapshot(&a.Snapshot)
 	case "relayRoom":
 		a.Room = r.text()
+	case "relayChange":
+		a.Change = relay.Change(r.text())
 	default:
 		return false
 	}

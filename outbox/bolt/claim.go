@@ -84,6 +84,8 @@ type load struct {
 	lane  *outbox.HeldLane[*entry]
 	raw   [][]byte // the records of the entries; nil for one that must be read
 	told  uint64   // the number of the record of what was told; 0 when there is none
+	// progress tells whether that of the head must be read; fold that only the entries count.
+	progress, fold bool
 
 	toldValue, progressValue []byte
 }
@@ -94,7 +96,10 @@ func (s *Store) loads(held []*outbox.Held[*entry], before int) []load {
 	for i, h := range held {
 		for n := range h.Lanes {
 			lane := &h.Lanes[n]
-			l := load{batch: before + i, lane: lane, raw: make([][]byte, len(lane.Entries)), told: s.lanes[lane.Key].seq}
+			l := load{batch: before + i, lane: lane, raw: make([][]byte, len(lane.Entries)), fold: h.Fold}
+			if !h.Fold {
+				l.told, l.progress = s.lanes[lane.Key].seq, lane.Entries[0].progress
+			}
 			for at, e := range lane.Entries {
 				l.raw[at] = e.record.raw
 			}
@@ -106,14 +111,16 @@ func (s *Store) loads(held []*outbox.Held[*entry], before int) []load {
 
 // complete tells whether nothing must be read.
 func (l *load) complete() bool {
-	return l.told == 0 && !l.lane.Entries[0].progress &&
+	return l.told == 0 && !l.progress &&
 		!slices.ContainsFunc(l.raw, func(raw []byte) bool { return raw == nil })
 }
 
 func (s *Store) load(held []*outbox.Held[*entry], loads []load) ([]outbox.Batch, error) {
 	batches := make([]outbox.Batch, len(held))
 	for i, h := range held {
-		batches[i] = outbox.Batch{Lease: h.Lease, Limiter: h.Limiter, Lanes: make([]outbox.LaneBatch, 0, len(h.Lanes))}
+		batches[i] = outbox.Batch{
+			Lease: h.Lease, Limiter: h.Limiter, Lanes: make([]outbox.LaneBatch, 0, len(h.Lanes)), Fold: h.Fold,
+		}
 	}
 	add := func() {
 		for i := range loads {
@@ -153,8 +160,8 @@ func (r *reader) read(l *load) {
 	if l.told != 0 {
 		l.toldValue = r.bucket(&r.lanes, lanesBucket).Get(key(l.told))
 	}
-	if head := l.lane.Entries[0]; head.progress {
-		l.progressValue = r.bucket(&r.progress, progressBucket).Get(progressKey(head))
+	if l.progress {
+		l.progressValue = r.bucket(&r.progress, progressBucket).Get(progressKey(l.lane.Entries[0]))
 	}
 }
 
@@ -175,13 +182,17 @@ func (s *Store) laneBatch(l *load) outbox.LaneBatch {
 	for i, e := range l.lane.Entries {
 		lane.Items[i] = outbox.Item{
 			ID: e.id(), At: fromNanos(e.record.receivedAt), Requeued: fromNanos(e.record.requeued),
+			Folded: e.record.fold.folded, Since: fromNanos(e.record.fold.since),
 		}
 		se, body, err := decodeEntry(l.raw[i], e.position)
 		if err != nil {
 			s.logDamage(e, err)
 			continue
 		}
-		lane.Destination, lane.Items[i].Notification = se.destination, body // at last that of the newest
+		lane.Items[i].Notification = body
+		if !l.fold {
+			lane.Destination = se.destination // at last that of the newest
+		}
 	}
 	if l.toldValue != nil {
 		t := decodeTold(l.toldValue)

@@ -166,14 +166,16 @@ func (o *operation) stageRequeue(g *group) error {
 			continue
 		}
 		requeued++
-		raw, err := d.requeued(g.now)
-		if err != nil {
+		r := &record{
+			id: d.event.Notification, receivedAt: nanos(d.receivedAt), status: intern([]byte(d.event.Status)),
+			alerts: d.event.Alerts, entries: 1, requeued: nanos(g.now), open: 1,
+		}
+		var err error
+		if r.raw, err = encodeOne(r, d.stored, d.body); err != nil {
 			return err
 		}
-		o.records[i] = &record{
-			id: d.event.Notification, receivedAt: nanos(d.receivedAt), status: intern([]byte(d.event.Status)),
-			alerts: d.event.Alerts, entries: 1, requeued: nanos(g.now), open: 1, raw: raw, size: len(raw),
-		}
+		r.size = len(r.raw)
+		o.records[i] = r
 	}
 	if requeued > 0 && s.schedule.Pending()+g.pending+requeued > s.options.MaxPending {
 		return outbox.ErrFull
@@ -253,7 +255,6 @@ func (o *operation) remove(g *group, id string) {
 // A deadRecord is a dead letter as it is on disk.
 type deadRecord struct {
 	id         string // of the entry
-	number     int    // of the entry in its webhook
 	event      outbox.Event
 	receivedAt time.Time
 	stored
@@ -316,18 +317,4 @@ func (d *deadRecord) happened(t outbox.EventType) outbox.Event {
 		Alerts: e.Alerts, Entry: d.id, Integration: e.Integration, Destination: e.Destination, Room: e.Room,
 		Reason: e.Reason,
 	}
-}
-
-// requeued is the record of a webhook with this entry alone.
-func (d *deadRecord) requeued(now time.Time) ([]byte, error) {
-	told := decoder{rest: d.told}
-	w := outbox.Webhook{
-		ID: d.event.Notification, ReceivedAt: d.receivedAt, Status: d.event.Status, Alerts: d.event.Alerts,
-		Entries: make([]outbox.Entry, d.number+1),
-	}
-	w.Entries[d.number] = outbox.Entry{
-		Lane: d.lane, Destination: d.destination, Limiters: d.limiters, State: d.state, Notification: d.body,
-		Told: told.told(),
-	}
-	return encodeRecord(&w, []int{d.number}, now), told.err()
 }

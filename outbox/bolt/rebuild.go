@@ -1,9 +1,10 @@
 package bolt
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 	"unique"
 
@@ -141,42 +142,52 @@ func (s *Store) rebuildLimiters(t *tables, now time.Time) error {
 
 // rebuildPending puts what is pending into the schedule, in the order in which it was accepted.
 func (s *Store) rebuildPending(t *tables, now time.Time) error {
-	progressed := t.progress.Cursor()
-	at, value := progressed.First()
-	bound := map[outbox.LaneKey]int{}
+	type webhook struct {
+		*record
+		entries []stored
+	}
+	var webhooks []webhook
 	err := t.webhooks.ForEach(func(k, v []byte) error {
 		d := &decoder{rest: v}
 		r, entries := decodeRecord(d)
 		if d.bad {
 			return fmt.Errorf("webhook %x: %w", k, errCorrupt)
 		}
-		r.seq = binary.BigEndian.Uint64(k)
-		r.size = len(v)
-		s.add(r)
-		for position, se := range entries {
-			e := &entry{record: r, number: se.number, position: position}
+		for i := range entries {
+			share(&entries[i])
+		}
+		r.seq, r.size = binary.BigEndian.Uint64(k), len(v)
+		webhooks = append(webhooks, webhook{r, entries})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(webhooks, func(a, b webhook) int { return cmp.Compare(a.oldest(), b.oldest()) })
+	for _, w := range webhooks {
+		s.add(w.record)
+	}
+	slices.SortStableFunc(webhooks, func(a, b webhook) int { return cmp.Compare(a.after(), b.after()) })
+	bound := map[outbox.LaneKey]int{}
+	for _, w := range webhooks {
+		for position, se := range w.entries {
+			e := &entry{record: w.record, number: se.number, position: position}
 			var p progress
-			for at != nil && bytes.Compare(at, progressKey(e)) < 0 { // of a webhook that has gone
-				at, value = progressed.Next()
-			}
-			if at != nil && bytes.Equal(at, progressKey(e)) {
-				var err error
+			if value := t.progress.Get(progressKey(e)); value != nil {
+				e.progress = true
 				if p, err = decodeProgress(value); err != nil {
 					return fmt.Errorf("progress of %s: %w", e.id(), err)
 				}
-				e.progress = true
-				at, value = progressed.Next()
 			}
 			if first := s.rebuildEntry(e, se, p, now); first && p.bound > 0 {
 				bound[se.lane.Key()] = p.bound
 			}
 		}
-		return nil
-	})
+	}
 	for key, entries := range bound {
 		s.schedule.Bind(key, entries)
 	}
-	return err
+	return nil
 }
 
 // rebuildEntry tells whether the entry is the head of its lane.
@@ -189,7 +200,6 @@ func (s *Store) rebuildEntry(e *entry, se stored, p progress, now time.Time) boo
 	}
 	lane.state, lane.at = se.state, nanos(now)
 	s.lanes[key] = lane
-	share(&se)
 	first := s.enqueue(now, key, se.lane, se.limiters, e)
 	if first && e.progress {
 		if tooFar(p.due, now) {

@@ -23,11 +23,35 @@ type record struct {
 	entries    int
 	size       int           // encoded, in bytes
 	requeued   int64         // when its only entry was brought back from the dead letters, nanoseconds; 0 when it was not
+	fold       fold          // what its only entry was folded of
 	open       int           // entries not yet ended
 	place      *list.Element // among the pending
 
 	raw          []byte  // the encoded record; nil when it must be read
 	older, newer *record // among the recent
+}
+
+// A fold says what the only entry of a record was folded of; zero when it was not.
+type fold struct {
+	folded int    // how many earlier entries
+	since  int64  // when the oldest of them was received, nanoseconds
+	place  uint64 // the record of its newest: where it stands among the others
+}
+
+// oldest is when the oldest news of the record was received or brought back.
+func (r *record) oldest() int64 {
+	if r.fold.since != 0 {
+		return r.fold.since
+	}
+	return max(r.receivedAt, r.requeued)
+}
+
+// after is the number that orders the record among those accepted.
+func (r *record) after() uint64 {
+	if r.fold.place != 0 {
+		return r.fold.place
+	}
+	return r.seq
 }
 
 // An entry is one pending entry in memory.
@@ -91,6 +115,26 @@ func encodeRecord(w *outbox.Webhook, kept []int, requeued time.Time) []byte {
 	return e
 }
 
+// encodeOne encodes a record with one entry, as that was stored before, with this body.
+func encodeOne(r *record, se stored, body []byte) ([]byte, error) {
+	told := decoder{rest: se.told}
+	w := outbox.Webhook{
+		ID: r.id, ReceivedAt: fromNanos(r.receivedAt), Status: r.status, Alerts: r.alerts,
+		Entries: make([]outbox.Entry, se.number+1),
+	}
+	w.Entries[se.number] = outbox.Entry{
+		Lane: se.lane, Destination: se.destination, Limiters: se.limiters, State: se.state, Notification: body,
+		Told: told.told(),
+	}
+	e := encoder(encodeRecord(&w, []int{se.number}, fromNanos(r.requeued)))
+	if r.fold != (fold{}) {
+		e.int(r.fold.folded)
+		e.int(int(r.fold.since))
+		e.uint(r.fold.place)
+	}
+	return e, told.err()
+}
+
 // decodeRecord reads a record without its bodies; d is left before them.
 func decodeRecord(d *decoder) (*record, []stored) {
 	r := &record{id: d.text(), receivedAt: int64(d.int()), status: intern(d.bytes()), alerts: d.int(), requeued: int64(d.int())}
@@ -99,6 +143,13 @@ func decodeRecord(d *decoder) (*record, []stored) {
 		entries[i] = d.stored()
 	}
 	r.entries, r.open = len(entries), len(entries)
+	last := *d
+	for range last.count() {
+		last.bytes()
+	}
+	if len(last.rest) > 0 {
+		r.fold = fold{folded: last.int(), since: int64(last.int()), place: last.uint()}
+	}
 	return r, entries
 }
 

@@ -13,6 +13,10 @@ import (
 
 // Settle implements outbox.Store.
 func (s *Store) Settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) error {
+	if o.Result == outbox.Folded {
+		f := folding{store: s, nonce: l.Nonce, outcome: o}
+		return s.submit(&change{ctx: ctx, stage: f.stage, apply: f.apply, revert: f.revert})
+	}
 	st := settlement{store: s, nonce: l.Nonce, outcome: o}
 	return s.submit(&change{ctx: ctx, stage: st.stage, apply: st.apply, revert: st.revert})
 }
@@ -41,9 +45,12 @@ func (st *settlement) stage(g *group) error {
 		return outbox.ErrStale
 	}
 	st.held = h
-	if !st.named() {
+	if !named(h, o.Items) {
 		s.schedule.Cancel(h)
 		return outbox.ErrStale
+	}
+	if h.Fold {
+		return nil // given up: nothing is written
 	}
 	rest, err := encodeRest(o.Rest)
 	if err == nil && rest != nil && len(h.Lanes) > 1 {
@@ -67,14 +74,13 @@ func (st *settlement) stage(g *group) error {
 
 var errDigestRest = errors.New("a digest is one message")
 
-// named tells whether the items of the outcome, if there are any, are those claimed.
-func (st *settlement) named() bool {
-	items := st.outcome.Items
+// named tells whether the items of an outcome, if there are any, are those claimed.
+func named(h *outbox.Held[*entry], items []string) bool {
 	if len(items) == 0 {
 		return true
 	}
-	for i := range st.held.Lanes {
-		for _, e := range st.held.Lanes[i].Entries {
+	for i := range h.Lanes {
+		for _, e := range h.Lanes[i].Entries {
 			if len(items) == 0 || items[0] != e.id() {
 				return false
 			}
@@ -98,7 +104,7 @@ func (l *laneSettlement) stage(g *group, rest []byte) {
 		if o.Result == outbox.Dead {
 			l.writeDead(g, e)
 		}
-		l.writeEnd(g, e)
+		writeEnd(g, e)
 	}
 }
 
@@ -113,7 +119,7 @@ func (l *laneSettlement) record(g *group) {
 		case o.Result == outbox.Dead:
 			g.record(l.event(e))
 		case o.Ends():
-			g.record(l.merged(e, newest))
+			g.record(merged(l.held.Lane, e, newest))
 		}
 	}
 	g.record(l.event(newest))
@@ -171,7 +177,7 @@ func (l *laneSettlement) writeTold(g *group) {
 }
 
 // writeEnd ends an entry: with the last one of its webhook the record goes, before that only its end is written.
-func (l *laneSettlement) writeEnd(g *group, e *entry) {
+func writeEnd(g *group, e *entry) {
 	e.record.open--
 	last := e.record.open == 0
 	seq, several := key(e.record.seq), e.progress || e.record.entries > 1
@@ -280,7 +286,7 @@ func (st *settlement) revert() {
 
 func (l *laneSettlement) event(of *entry) outbox.Event {
 	h, o := l.held, l.outcome
-	e := l.about(of)
+	e := about(l.held.Lane, of)
 	e.Attempt, e.Part, e.Parts, e.Reason, e.Detail = h.Attempt, o.Part, o.Parts, o.Reason, o.Detail
 	e.Fallback, e.Duration, e.Text = o.Fallback, o.Duration, o.Text
 	switch o.Result {
@@ -288,21 +294,20 @@ func (l *laneSettlement) event(of *entry) outbox.Event {
 		e.Type = outbox.EventSent
 	case outbox.Dead:
 		e.Type = outbox.EventFailed
-	case outbox.Retry, outbox.Release:
+	case outbox.Retry, outbox.Release, outbox.Folded:
 		e.Type = outbox.EventRetrying
 	}
 	return e
 }
 
-func (l *laneSettlement) merged(of, newest *entry) outbox.Event {
-	e := l.about(of)
+func merged(lane outbox.Lane, of, newest *entry) outbox.Event {
+	e := about(lane, of)
 	e.Type, e.Detail = outbox.EventMerged, newest.id()
 	return e
 }
 
 // about is what the events of an entry have in common.
-func (l *laneSettlement) about(e *entry) outbox.Event {
-	lane := l.held.Lane
+func about(lane outbox.Lane, e *entry) outbox.Event {
 	return outbox.Event{
 		Notification: e.record.id, GroupKey: lane.GroupKey, Receiver: lane.Receiver, Room: lane.Room,
 		Status: e.record.status, Alerts: e.record.alerts,

@@ -89,8 +89,8 @@ type Store struct {
 	schedule *outbox.Schedule[*entry]
 	marks    map[dedupe.Slot]mark
 	lanes    map[outbox.LaneKey]told
-	records  map[string]*record // pending, by webhook id
-	order    list.List          // pending, in the order in which they were accepted
+	records  map[string]int // how many are pending, by webhook id
+	order    list.List      // pending, in the order in which their oldest news was accepted
 	recent   recent
 	bytes    int // of the pending records
 	dead     int
@@ -142,7 +142,7 @@ func New(db *bbolt.DB, options Options) (*Store, error) {
 		schedule: outbox.NewSchedule[*entry](),
 		marks:    map[dedupe.Slot]mark{},
 		lanes:    map[outbox.LaneKey]told{},
-		records:  map[string]*record{},
+		records:  map[string]int{},
 		sweeper:  sweeper{places: map[string][]byte{}},
 	}
 	s.recent.limit = s.options.CacheBytes
@@ -180,17 +180,33 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	st.Dead = s.dead
 	if oldest := s.order.Front(); oldest != nil {
 		r := oldest.Value.(*record)
-		st.Oldest = fromNanos(max(r.receivedAt, r.requeued))
+		st.Oldest = fromNanos(r.oldest())
 	}
 	return st, nil
 }
 
 // add makes a webhook pending.
-func (s *Store) add(r *record) {
-	if s.records[r.id] == nil { // else it was requeued while other entries of its webhook are pending
-		s.records[r.id] = r
+func (s *Store) add(r *record) { s.enter(r, s.order.PushBack(r)) }
+
+// addFolded makes a webhook pending whose entry is made of others, where the oldest of them stands, unless that is gone.
+func (s *Store) addFolded(r, oldest *record) {
+	at := oldest.place
+	if at == nil {
+		for at = s.order.Front(); at != nil && at.Value.(*record).oldest() < r.oldest(); {
+			at = at.Next()
+		}
 	}
-	r.place = s.order.PushBack(r)
+	if at == nil {
+		s.add(r)
+		return
+	}
+	s.enter(r, s.order.InsertBefore(r, at))
+}
+
+// enter makes a webhook pending that has its place in the order.
+func (s *Store) enter(r *record, place *list.Element) {
+	s.records[r.id]++ // several, when some of its entries were requeued or folded while others are pending
+	r.place = place
 	s.bytes += r.size
 	if r.raw != nil {
 		s.recent.add(r)
@@ -211,13 +227,16 @@ func (s *Store) enqueue(
 	return first
 }
 
-// remove ends a webhook.
+// remove ends a webhook. Two entries that end at once may both be the last.
 func (s *Store) remove(r *record) {
+	if r.place == nil {
+		return
+	}
 	s.recent.remove(r)
 	s.order.Remove(r.place)
+	r.place = nil
 	s.bytes -= r.size
-	r.size = 0 // two entries that end at once may both be the last
-	if s.records[r.id] == r {
+	if s.records[r.id]--; s.records[r.id] == 0 {
 		delete(s.records, r.id)
 	}
 }

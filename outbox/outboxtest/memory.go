@@ -68,6 +68,7 @@ type lane struct {
 	bound   int          // items that rest tells
 	apart   bool         // whether the head must be in no digest
 	alone   bool         // whether the head must be told alone
+	rigid   bool         // whether it is not to be folded
 	lease   *lease
 }
 
@@ -89,6 +90,8 @@ type lease struct {
 	lanes   []*lane
 	items   []int // of each lane, from its head
 	limiter relay.LimiterID
+	fold    bool
+	from    int // of the items, when they are to be folded
 }
 
 // NewMemory returns an empty store whose clock is now.
@@ -195,6 +198,11 @@ func (m *Memory) Claim(
 		}
 		batches = append(batches, m.take(m.share(l, c, now), limiter, rand.Text(), now.Add(c.Lease), c))
 	}
+	for _, l := range m.lanes {
+		if from := m.foldable(l, c); from >= 0 && len(batches) < c.Max {
+			batches = append(batches, m.fold(l, from, rand.Text(), now.Add(c.Lease)))
+		}
+	}
 	return batches, m.wait(c, now), nil
 }
 
@@ -243,6 +251,9 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 		return outbox.ErrStale
 	}
 	le := m.leases[at]
+	if le.fold || o.Result == outbox.Folded {
+		return m.settleFold(le, o)
+	}
 	var claimed [][]item
 	for i, l := range le.lanes {
 		claimed = append(claimed, slices.Clone(l.items[:le.items[i]]))
@@ -336,7 +347,7 @@ func (m *Memory) settleLane(l *lane, shared bool, claimed []item, o outbox.Outco
 		m.record(event)
 		if ended && o.Result == outbox.Dead {
 			event.At = m.now()
-			it.Requeued = time.Time{}
+			it.Requeued, it.Folded, it.Since = time.Time{}, 0, time.Time{}
 			m.dead = append(m.dead, deadLetter{it, l.id, event})
 		}
 	}
@@ -347,7 +358,7 @@ func (m *Memory) settleLane(l *lane, shared bool, claimed []item, o outbox.Outco
 		if o.Result == outbox.Sent && !newest.At.Before(l.newest) {
 			l.told, l.newest = newest.entry.Told, newest.At
 		}
-		l.items, l.rest, l.bound, l.apart, l.alone = l.items[len(claimed):], nil, 0, false, false
+		l.items, l.rest, l.bound, l.apart, l.alone, l.rigid = l.items[len(claimed):], nil, 0, false, false, false
 		l.attempt, l.due = 0, now
 		l.failure = outbox.Event{}
 	}
@@ -396,9 +407,14 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 	now := m.now()
 	m.expire(now)
 	s := outbox.Stats{
-		InFlight: len(m.leases), Dead: len(m.dead),
+		Dead:     len(m.dead),
 		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
 		Windows: m.windows(now),
+	}
+	for _, le := range m.leases {
+		if !le.fold {
+			s.InFlight++
+		}
 	}
 	for _, l := range m.lanes {
 		if len(l.items) > 0 {
@@ -406,7 +422,7 @@ func (m *Memory) Stats(ctx context.Context) (outbox.Stats, error) {
 		}
 		for _, it := range l.items {
 			s.Pending++
-			if at := later(it.At, it.Requeued); s.Oldest.IsZero() || at.Before(s.Oldest) {
+			if at := later(it.Oldest(), it.Requeued); s.Oldest.IsZero() || at.Before(s.Oldest) {
 				s.Oldest = at
 			}
 			for _, limiter := range m.limiters(l, it) {
@@ -492,7 +508,12 @@ func (m *Memory) expire(now time.Time) {
 		}
 		for _, l := range le.lanes {
 			l.lease = nil
-			l.crashes++
+			if !le.fold {
+				l.crashes++
+			}
+		}
+		if le.fold {
+			return true
 		}
 		m.slots[le.limiter] = append(m.slots[le.limiter], le.Until)
 		return true

@@ -25,6 +25,7 @@ func runModel(t *testing.T, open Open) {
 		defer func() { require.NoError(rt, m.store.Close()) }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"accept":  m.accept,
+			"flood":   m.flood,
 			"claim":   m.claim,
 			"settle":  m.settle,
 			"requeue": m.requeue,
@@ -61,6 +62,31 @@ func (m *machine) terms() map[relay.IntegrationID]outbox.Terms {
 	}
 }
 
+// flood fills a lane.
+func (m *machine) flood(rt *rapid.T) {
+	if rapid.IntRange(0, 2).Draw(rt, "flood") != 0 {
+		rt.Skip("rarely")
+	}
+	for range 2 * outbox.LaneCap / 3 {
+		m.count++
+		w := outbox.Webhook{
+			ID: fmt.Sprintf("w%03d", m.count), ReceivedAt: m.Now(), GroupKey: "g", Receiver: "ops",
+			Slot: slot("g"), State: state(m.count), Alerts: 1, Status: relay.StatusFiring,
+		}
+		w.Entries = append(w.Entries, m.entry(rt, "g"), m.entry(rt, "g"))
+		for i := range w.Entries {
+			e := &w.Entries[i]
+			e.Lane.Integration, e.Lane.Room, e.State = []relay.IntegrationID{"ops/dingtalk/a", "ops/email/c"}[i], "", state(m.count)
+			e.Limiters = []relay.LimiterID{"r1"}
+		}
+		want, err := m.model.Accept(m.t.Context(), w)
+		require.NoError(rt, err)
+		got, err := m.store.Accept(m.t.Context(), w)
+		require.NoError(rt, err)
+		require.Equal(rt, want, got)
+	}
+}
+
 func (m *machine) accept(rt *rapid.T) {
 	w := m.last
 	if w.ID == "" || rapid.IntRange(0, 9).Draw(rt, "again") != 0 {
@@ -84,19 +110,23 @@ func (m *machine) webhook(rt *rapid.T) outbox.Webhook {
 		Reminder: rapid.IntRange(0, 9).Draw(rt, "reminder") == 0, Alerts: 1, Status: relay.StatusFiring,
 	}
 	for range rapid.IntRange(0, 3).Draw(rt, "entries") {
-		room := rapid.SampledFrom([]string{"", "", "", "7"}).Draw(rt, "room")
-		integration := rapid.SampledFrom([]relay.IntegrationID{
-			"ops/dingtalk/a", "ops/wecom/b", "ops/email/c", "gone/slack/d",
-		}).Draw(rt, "integration")
-		limiters := rapid.SampledFrom([][]relay.LimiterID{{"r1"}, {"r2"}, {"r1", "r2"}}).Draw(rt, "limiters")
-		w.Entries = append(w.Entries, outbox.Entry{
-			Lane:  outbox.Lane{Integration: integration, Destination: "d", GroupKey: group, Receiver: "ops", Room: room},
-			State: state(rapid.IntRange(1, 2).Draw(rt, "part")), Limiters: limiters,
-			Notification: fmt.Appendf(nil, `{"n":%d}`, m.count), Destination: relay.Destination{Key: "d"},
-			Told: map[string]time.Time{"a": m.Now()},
-		})
+		w.Entries = append(w.Entries, m.entry(rt, group))
 	}
 	return w
+}
+
+func (m *machine) entry(rt *rapid.T, group string) outbox.Entry {
+	room := rapid.SampledFrom([]string{"", "", "", "7"}).Draw(rt, "room")
+	integration := rapid.SampledFrom([]relay.IntegrationID{
+		"ops/dingtalk/a", "ops/wecom/b", "ops/email/c", "gone/slack/d",
+	}).Draw(rt, "integration")
+	limiters := rapid.SampledFrom([][]relay.LimiterID{{"r1"}, {"r2"}, {"r1", "r2"}}).Draw(rt, "limiters")
+	return outbox.Entry{
+		Lane:  outbox.Lane{Integration: integration, Destination: "d", GroupKey: group, Receiver: "ops", Room: room},
+		State: state(rapid.IntRange(1, 2).Draw(rt, "part")), Limiters: limiters,
+		Notification: fmt.Appendf(nil, `{"n":%d}`, m.count), Destination: relay.Destination{Key: "d"},
+		Told: map[string]time.Time{"a": m.Now()},
+	}
 }
 
 func (m *machine) claim(rt *rapid.T) {
@@ -118,16 +148,27 @@ func (m *machine) claim(rt *rapid.T) {
 		m.claimed(rt, c, b)
 	}
 	m.batches = append(m.batches, got...)
-	expected := m.model.wait(c, m.Now())
-	if len(got) < c.Max {
-		require.NotEqual(rt, expected, time.Duration(1), "something ready was left")
+	if len(got) == c.Max {
+		return
 	}
+	for _, l := range m.model.lanes {
+		require.Negative(rt, m.model.foldable(l, c), "%v is not folded", l.id)
+	}
+	expected := m.model.wait(c, m.Now())
+	require.NotEqual(rt, expected, time.Duration(1), "something ready was left")
 	require.Equal(rt, expected == 0, wait == 0, "wait %v, should be %v", wait, expected)
 	require.LessOrEqual(rt, wait, expected)
 }
 
 // claimed checks one batch, and that it tells as many lanes as it must.
 func (m *machine) claimed(rt *rapid.T, c outbox.ClaimRequest, b outbox.Batch) {
+	if b.Fold {
+		l := m.model.lane(b.Lanes[0].Lane)
+		from := m.model.foldable(l, c)
+		require.GreaterOrEqual(rt, from, 0, "%v is not to be folded", l.id)
+		require.Equal(rt, m.model.fold(l, from, b.Lease.Nonce, m.Now().Add(c.Lease)), b)
+		return
+	}
 	var lanes []*lane
 	for _, lb := range b.Lanes {
 		l := m.model.lane(lb.Lane)
@@ -157,11 +198,15 @@ func (m *machine) settle(rt *rapid.T) {
 	b := rapid.SampledFrom(newest).Draw(rt, "batch")
 	o := outbox.Outcome{
 		Result: rapid.SampledFrom([]outbox.Result{
-			outbox.Sent, outbox.Sent, outbox.Sent, outbox.Retry, outbox.Dead, outbox.Release,
+			outbox.Sent, outbox.Sent, outbox.Sent, outbox.Retry, outbox.Dead, outbox.Release, outbox.Folded,
 		}).Draw(rt, "result"),
-		Ref:  relay.Ref(rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(rt, "ref")),
-		Part: 1, Parts: 2, Text: "text",
+		Notification: fmt.Appendf(nil, `{"folded":%d}`, m.count),
+		Ref:          relay.Ref(rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(rt, "ref")),
+		Part:         1, Parts: 2, Text: "text",
 		Apart: rapid.IntRange(0, 4).Draw(rt, "apart") == 0,
+	}
+	if b.Fold && rapid.IntRange(0, 4).Draw(rt, "fold") != 0 {
+		o.Result = outbox.Folded
 	}
 	switch rapid.IntRange(0, 9).Draw(rt, "items") {
 	case 0:

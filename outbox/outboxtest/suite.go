@@ -44,7 +44,7 @@ type Open func(t *testing.T, now func() time.Time) outbox.Store
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for _, group := range []map[string]func(*testing.T, *fixture){
-		acceptTests(), laneTests(), limiterTests(), digestTests(), historyTests(), deadLetterTests(), deliveryTests(),
+		acceptTests(), laneTests(), limiterTests(), digestTests(), foldTests(), historyTests(), deadLetterTests(), deliveryTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
