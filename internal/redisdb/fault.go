@@ -36,14 +36,14 @@ func (e *ShortError) Error() string {
 func (e *ShortError) Unwrap() error { return ErrUnavailable }
 
 // Fault turns an error of the client into one of this package, and remembers what it says about Redis. It returns nil for
-// nil and for goredis.Nil, and leaves an error alone that only says that the caller has gone.
+// nil and for goredis.Nil. When ctx has ended that is the reason, and says nothing about Redis.
 func (db *DB) Fault(ctx context.Context, err error) error {
 	switch {
 	case err == nil || errors.Is(err, goredis.Nil):
 		db.health.good(ctx)
 		return nil
-	case errors.Is(err, context.Canceled):
-		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	case goredis.IsOOMError(err):
 		db.health.good(ctx)
 		db.metrics.errors.WithLabelValues(reasonFull).Inc()

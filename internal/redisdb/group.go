@@ -115,7 +115,7 @@ func (db *DB) nodes(ctx context.Context, group []*pending) map[*goredis.Client][
 		}
 		client, err := db.node(ctx, p.Keys[0])
 		if err != nil {
-			p.end(nil, fmt.Errorf("%w: %w", ErrNotRun, db.Fault(ctx, err)))
+			p.end(nil, fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err)))
 			continue
 		}
 		nodes[client] = append(nodes[client], p)
@@ -153,7 +153,7 @@ func (db *DB) pipe(
 	_, err := pipeline.Exec(ctx)
 	db.metrics.sent(len(calls), time.Since(began))
 	if err != nil && !anyFailed(answers) { // there was no connection, because the server refused it
-		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(ctx, err))
+		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err))
 		for _, p := range calls {
 			p.end(nil, err)
 		}
@@ -172,7 +172,7 @@ func (db *DB) pipe(
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
 			unknown = append(unknown, p)
 		default:
-			p.end(nil, db.Fault(ctx, err))
+			p.end(nil, db.Fault(context.WithoutCancel(ctx), err))
 		}
 	}
 	return unknown
@@ -196,7 +196,7 @@ func (db *DB) short(ctx context.Context, acks *goredis.Cmd) error {
 	n, err := acks.Int()
 	switch {
 	case err != nil:
-		return db.Fault(ctx, err)
+		return db.Fault(context.WithoutCancel(ctx), err)
 	case n < db.options.MinAcks:
 		db.metrics.errors.WithLabelValues(reasonUnacknowledged).Inc()
 		return &ShortError{Acks: n, MinAcks: db.options.MinAcks}

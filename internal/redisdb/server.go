@@ -51,11 +51,11 @@ func (db *DB) Look(ctx context.Context, key string) (Server, error) {
 	defer cancel()
 	client, err := db.node(ctx, key)
 	if err != nil {
-		return Server{}, fmt.Errorf("redis: look: %w", db.Fault(ctx, err))
+		return Server{}, fmt.Errorf("redis: look: %w", db.Fault(context.WithoutCancel(ctx), err))
 	}
 	info, err := client.Info(ctx).Result()
 	if err != nil {
-		return Server{}, fmt.Errorf("redis: look: %w", db.Fault(ctx, err))
+		return Server{}, fmt.Errorf("redis: look: %w", db.Fault(context.WithoutCancel(ctx), err))
 	}
 	_ = db.Fault(ctx, nil)
 	s := read(info)

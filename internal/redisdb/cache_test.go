@@ -1,0 +1,85 @@
+package redisdb_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/redisdb"
+)
+
+func TestCache(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	one := redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay}:")
+	other := redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay}:")
+
+	value, err := one.Get(t.Context(), "token")
+	require.NoError(t, err)
+	require.Nil(t, value)
+	require.NoError(t, one.Put(t.Context(), "token", []byte("t0k3n"), time.Hour))
+	value, err = other.Get(t.Context(), "token")
+	require.NoError(t, err)
+	require.Equal(t, []byte("t0k3n"), value)
+
+	require.NoError(t, one.Put(t.Context(), "short", []byte("x"), time.Millisecond))
+	parts.WaitFor(t, "the value to expire", func() error {
+		value, err := other.Get(t.Context(), "short")
+		if err == nil && value != nil {
+			return context.DeadlineExceeded
+		}
+		return err
+	})
+}
+
+func TestOneRelayAtATimeHoldsALock(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	var mu sync.Mutex
+	var holders, most, times int
+	var all sync.WaitGroup
+	for range 3 {
+		cache := redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay}:")
+		for range 2 {
+			all.Go(func() {
+				unlock, err := cache.Lock(t.Context(), "k", time.Minute)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				holders, times = holders+1, times+1
+				most = max(most, holders)
+				mu.Unlock()
+				_, _ = cache.Get(t.Context(), "k")
+				mu.Lock()
+				holders--
+				mu.Unlock()
+				unlock()
+				unlock() // it is given back once
+			})
+		}
+	}
+	all.Wait()
+	require.Equal(t, 1, most)
+	require.Equal(t, 6, times)
+}
+
+func TestALockOfADeadRelayEnds(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	cache := redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay}:")
+	_, err := cache.Lock(t.Context(), "k", 200*time.Millisecond)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = cache.Lock(ctx, "k", time.Minute)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	unlock, err := cache.Lock(t.Context(), "k", time.Minute)
+	require.NoError(t, err)
+	unlock()
+}
