@@ -67,6 +67,9 @@ func newProgram(stdout, stderr io.Writer) (*kingpin.Application, map[string]comm
 	addDemo(root, commands)
 	addCheckConfig(root, commands)
 	addConfigShow(root, commands)
+	addTemplateRender(root, commands)
+	addSendTest(root, commands)
+	addRoutesTest(root, commands)
 	addDeliveries(root, commands)
 	addDeadLetters(root, commands)
 	return root, commands

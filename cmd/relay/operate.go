@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
+	"github.com/alertrelay/relay/internal/app"
 	"github.com/alertrelay/relay/internal/operator"
 )
 
@@ -21,12 +23,18 @@ func addDeliveries(root *kingpin.Application, commands map[string]command) {
 	group := root.Command("deliveries", "Look at what became of notifications, at a running relay.")
 	cmd := group.Command("list", "List deliveries, one line per notification and destination: those that wait first.")
 	relay, choice, form := relayFlags(cmd), filterFlags(cmd), outputFlag(cmd)
-	states := cmd.Flag("state", "Only those in this state; may be given several times.").
-		Enums("pending", "retrying", "sent", "merged", "failed")
+	known := []string{"pending", "retrying", "sent", "merged", "failed"}
+	states := cmd.Flag("state", "Only those in this state, or in these with commas between them: "+
+		strings.Join(known, ", ")+".").HintOptions(known...).Strings()
 	limit := limitFlag(cmd)
 
 	commands[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) int {
 		query, err := choice.query()
+		for state := range strings.SplitSeq(strings.Join(*states, ","), ",") {
+			if len(*states) > 0 && !slices.Contains(known, state) {
+				err = usage(fmt.Sprintf("--state: it is one of %s, not %q", strings.Join(known, ", "), state))
+			}
+		}
 		if len(*states) > 0 {
 			query.Set("state", strings.Join(*states, ","))
 		}
@@ -279,7 +287,8 @@ func exitCode(stderr io.Writer, err error) int {
 	complain(stderr, err)
 	var local usageError
 	var asked *operator.UsageError
-	if errors.As(err, &local) || errors.As(err, &asked) {
+	var unusable *app.ConfigError
+	if errors.As(err, &local) || errors.As(err, &asked) || errors.As(err, &unusable) {
 		return exitUsage
 	}
 	return exitError

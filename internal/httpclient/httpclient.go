@@ -33,6 +33,7 @@ func New(cfg *config.HTTPClientConfig, name string) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make HTTP client: %w", err)
 	}
+	client.Transport = tapped{client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client, nil
 }

@@ -92,6 +92,19 @@ func WriteTable(w io.Writer, l List, rows []Row, zone *time.Location) error {
 	return t.Flush()
 }
 
+// WriteCells writes rows of a table for a person, the first of them its head.
+func WriteCells(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, text := range row {
+			cells[i] = cell(text, maxGroupCells)
+		}
+		fmt.Fprintln(t, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
+	}
+	return t.Flush()
+}
+
 // cell is a text that keeps to its cell.
 func cell(text string, most int) string {
 	text = Printable(text)

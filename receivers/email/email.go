@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/secret"
+	"github.com/alertrelay/relay/internal/wiretap"
 )
 
 // An Integration sends to one list of addresses through one mail server.
@@ -82,6 +84,9 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err := json.Unmarshal(m.Body, &e); err != nil {
 		return relay.Receipt{}, relay.AsRefused(fmt.Errorf("read message: %w", err))
 	}
+	if err := i.note(ctx, e); err != nil {
+		return relay.Receipt{}, err
+	}
 	s, err := i.open(ctx)
 	if err != nil {
 		return relay.Receipt{}, err
@@ -96,6 +101,15 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 		receipt.Again = &m
 	}
 	return receipt, err
+}
+
+// note shows a mail to whom it may concern.
+func (i *Integration) note(ctx context.Context, e envelope) error {
+	_, err := wiretap.Begin(ctx, wiretap.Call{
+		Method: "SMTP", URL: "smtp://" + i.cfg.Smarthost,
+		Header: http.Header{"MAIL FROM": {e.From}, "RCPT TO": e.To}, Body: []byte(e.Mail),
+	})
+	return err
 }
 
 // host is the mail server without its port.
