@@ -1,0 +1,144 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// Recall implements outbox.Store.
+func (s *Store) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error) {
+	args := make([]any, 0, 5+len(q.Alerts))
+	args = append(args, keyOf(q.Slot), q.State[:], q.Window.Microseconds(), s.options.Retention.Milliseconds(),
+		s.seenEvery().Microseconds())
+	for _, k := range q.Alerts {
+		args = append(args, alertKey(k))
+	}
+	answer, err := s.run(ctx, s.scripts.recall, true, args)
+	if err != nil {
+		return outbox.Known{}, err
+	}
+	l, ok := list(answer, 1)
+	switch {
+	case ok && number(l[0]) == 1 && len(l) == 2:
+		return outbox.Known{Duplicate: true, ID: text(l[1])}, nil
+	case !ok || len(l) != 1+len(q.Alerts):
+		return outbox.Known{}, unexpected(s.scripts.recall)
+	}
+	known := outbox.Known{Saved: map[relay.AlertKey]relay.Saved{}}
+	for i, k := range q.Alerts {
+		value, ok := l[1+i].(string)
+		if !ok {
+			continue
+		}
+		if known.Saved[k], err = decodeSaved(value); err != nil {
+			return outbox.Known{}, fmt.Errorf("%w: saved of %s: %w", outbox.ErrUnavailable, k.Fingerprint, err)
+		}
+	}
+	return known, nil
+}
+
+// seenEvery is how exactly it is known when an alert was last seen: well below the retention, so that what goes on is never
+// forgotten.
+func (s *Store) seenEvery() time.Duration { return min(24*time.Hour, s.options.Retention/4) }
+
+// Accept implements outbox.Store.
+func (s *Store) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, error) {
+	args, err := s.acceptance(&w)
+	if err != nil {
+		return outbox.Accepted{}, fmt.Errorf("%w: accept: %w", outbox.ErrUnavailable, err)
+	}
+	answer, err := s.run(ctx, s.scripts.accept, true, args)
+	if err != nil {
+		return outbox.Accepted{}, err
+	}
+	l, ok := list(answer, 1)
+	switch {
+	case ok && number(l[0]) == 0 && len(l) == 3:
+		return outbox.Accepted{ID: text(l[1]), Entries: number(l[2])}, nil
+	case ok && number(l[0]) == 1 && len(l) == 2:
+		return outbox.Accepted{ID: text(l[1]), Duplicate: true}, nil
+	case ok && number(l[0]) == 2:
+		return outbox.Accepted{}, outbox.ErrFull
+	default:
+		return outbox.Accepted{}, unexpected(s.scripts.accept)
+	}
+}
+
+// acceptance are the arguments of the script.
+func (s *Store) acceptance(w *outbox.Webhook) ([]any, error) {
+	reminder := 0
+	if w.Reminder {
+		reminder = 1
+	}
+	event := about{
+		receivedAt: w.ReceivedAt, status: w.Status, alerts: w.Alerts,
+		lane: outbox.Lane{GroupKey: w.GroupKey, Receiver: w.Receiver},
+	}
+	args := make([]any, 0, 16+2*len(w.Saved)+10*len(w.Entries))
+	args = append(args, keyOf(w.Slot), w.State[:], w.Window.Microseconds(), w.ID, reminder, event.encode(),
+		s.options.Retention.Milliseconds(), s.options.MaxPending, s.options.MaxBytes)
+	args = append(args, len(w.Saved))
+	for k, saved := range w.Saved {
+		value, err := encodeSaved(saved)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, alertKey(k), value)
+	}
+	bodies := make([][]byte, 0, len(w.Entries))
+	numbers := make([]int, len(w.Entries))
+	for i := range w.Entries {
+		body := w.Entries[i].Notification
+		if numbers[i] = slices.IndexFunc(bodies, func(b []byte) bool { return bytes.Equal(b, body) }); numbers[i] < 0 {
+			numbers[i] = len(bodies)
+			bodies = append(bodies, body)
+		}
+	}
+	args = append(args, len(bodies))
+	for _, body := range bodies {
+		args = append(args, body)
+	}
+	for i := range w.Entries {
+		e := &w.Entries[i]
+		q := queue{e.Lane.Integration, e.Limiters}
+		entry := about{receivedAt: w.ReceivedAt, status: w.Status, alerts: w.Alerts, lane: e.Lane}
+		tells := telling{destination: e.Destination, limiters: e.Limiters, told: e.Told}
+		args = append(args, keyOf(e.Lane.Key()), q.key(), q.definition(), peer(e.Lane), e.State[:],
+			micros(w.ReceivedAt), strconv.Itoa(numbers[i]), entry.encode(), tells.encode())
+	}
+	return args, nil
+}
+
+// encodeSaved leaves an empty snapshot out.
+func encodeSaved(saved relay.Saved) ([]byte, error) {
+	var e encoder
+	e.text(saved.Room)
+	if saved.Snapshot.IsZero() {
+		return e, nil
+	}
+	snapshot, err := json.Marshal(saved.Snapshot)
+	if err != nil {
+		return nil, fmt.Errorf("encode snapshot: %w", err)
+	}
+	return append(e, snapshot...), nil
+}
+
+func decodeSaved(value string) (relay.Saved, error) {
+	d := &decoder{rest: value}
+	saved := relay.Saved{Room: d.text()}
+	if d.bad || d.rest == "" {
+		return saved, d.err()
+	}
+	if err := json.Unmarshal([]byte(d.rest), &saved.Snapshot); err != nil {
+		return relay.Saved{}, fmt.Errorf("decode snapshot: %w", err)
+	}
+	return saved, nil
+}

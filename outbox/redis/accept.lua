@@ -1,0 +1,65 @@
+-- accept stores one webhook, all or nothing, unless it is a duplicate.
+--
+-- KEYS[1]  the prefix
+-- ARGV[3]  slot          [4] state         [5] window, microseconds   [6] id of the webhook
+-- ARGV[7]  1: a reminder [8] its event     [9] retention, ms          [10] most entries pending   [11] most bytes pending
+-- ARGV[12] how many saved alerts, then for each: key, value
+-- then     how many bodies, then each
+-- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest
+--
+-- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
+-- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
+-- Invariant: once the mark says that a state was accepted, its entries are pending.
+local slot, state, id, about = ARGV[3], ARGV[4], ARGV[6], ARGV[8]
+local web, mark = P .. WEB .. id, P .. MARK .. slot
+local last = call('HMGET', mark, 's', 't', 'id')
+local same, first = last[1] == state, nil
+if last[3] == id or call('EXISTS', web) == 1 then
+  first = id
+elseif same and math.abs(now - tonumber(last[2])) < tonumber(ARGV[5]) then
+  first = last[3]
+end
+if first then
+  event('duplicate', first, 0, about, '')
+  return {1, first}
+end
+
+local saved = 12
+local bodies = saved + 2 * ARGV[saved] + 1
+local repeated, states, kept, size = ARGV[7] == '1' or same, {}, {}, 0
+for at = bodies + ARGV[bodies] + 1, #ARGV, 9 do
+  local lane, part = ARGV[at], ARGV[at + 4]
+  if repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
+    states[lane] = part
+    kept[#kept + 1] = at
+  end
+end
+if full(#kept, ARGV[10], ARGV[11]) then return {2} end
+
+call('HSET', mark, 's', state, 't', NOW, 'id', id)
+call('PEXPIRE', mark, ARGV[9])
+for at = saved + 1, bodies - 2, 2 do
+  call('SET', P .. SAVED .. ARGV[at], NOW .. ARGV[at + 1], 'NX', 'PX', ARGV[9])
+end
+local stored = {}
+for _, at in ipairs(kept) do
+  local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 6]
+  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 9)
+  call('HSET', web, 'e' .. n, ARGV[at + 7], 'x' .. n, ARGV[at + 8])
+  size = size + #ARGV[at + 7] + #ARGV[at + 8]
+  if not stored[k] then
+    stored[k] = true
+    call('HSET', web, 'b' .. k, ARGV[bodies + 1 + k])
+    size = size + #ARGV[bodies + 1 + k]
+  end
+  call('HSET', P .. LANE .. lane, 's', ARGV[at + 4], 'peer', ARGV[at + 3])
+  call('ZADD', P .. WAITING, ARGV[at + 5], id .. '-' .. n)
+  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' ' .. id .. '-' .. n)
+end
+if #kept > 0 then
+  call('HSET', web, 'o', #kept, 'z', size)
+  call('HINCRBY', P .. STATE, 'pending', #kept)
+  call('HINCRBY', P .. STATE, 'bytes', size)
+end
+event('accepted', id, #kept, about, '')
+return {0, id, #kept}

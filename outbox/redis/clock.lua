@@ -1,0 +1,18 @@
+-- Every script: the one clock, and the history.
+--
+-- ARGV[1]  the time in microseconds, for tests alone; else empty
+-- ARGV[2]  how many events the history keeps, about
+local call = redis.call
+local function us(n) return string.format('%.0f', n) end
+
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000000 + t[2]
+end
+local NOW = us(now)
+
+local function event(kind, id, n, about, outcome)
+  call('XADD', P .. HISTORY, 'MAXLEN', '~', ARGV[2], '*',
+    'y', kind, 't', NOW, 'i', id, 'n', n, 'e', about or '', 'o', outcome)
+end

@@ -1,0 +1,27 @@
+-- Scripts that make entries pending.
+
+-- enqueue puts an item at the end of its lane.
+local function enqueue(lane, queue, definition, text)
+  if call('RPUSH', P .. ITEMS .. lane, text) == 1 then
+    call('PERSIST', P .. LANE .. lane)
+    call('RPUSH', P .. READY .. queue, lane)
+    call('ZADD', P .. DUE, 'LT', NOW, queue)
+    call('HINCRBY', P .. STATE, 'lanes', 1)
+  end
+  if call('HINCRBY', P .. PENDING, queue, 1) > 1 then return end
+  if call('HSETNX', P .. QUEUES, queue, definition) == 1 then
+    call('HINCRBY', P .. STATE, 'gen', 1)
+  end
+  local integration = string.sub(definition, 1, 22)
+  local known = call('HGET', P .. STATE, 'known')
+  local terms = known and call('HMGET', P .. TERMS .. known, 'gen', 'i' .. integration)
+  if terms and terms[1] and not terms[2] then
+    call('ZADD', P .. MISSING, 'NX', NOW, integration)
+  end
+end
+
+-- full tells whether so many more entries are too many.
+local function full(entries, maxPending, maxBytes)
+  local has = call('HMGET', P .. STATE, 'pending', 'bytes')
+  return (tonumber(has[1]) or 0) + entries > tonumber(maxPending) or (tonumber(has[2]) or 0) >= tonumber(maxBytes)
+end

@@ -1,0 +1,43 @@
+-- giveup makes dead letters of what has waited too long for an integration that is configured no more.
+--
+-- KEYS[1]  the prefix
+-- ARGV[3]  how long it may wait, microseconds   [4] retention, ms   [5] outcome, for the history
+-- ARGV[6]  most lanes; then queues
+--
+-- Answers how many lanes it ended, and whether there may be more.
+-- First write: a removal.
+-- Invariant: a lane that is leased is left alone.
+call('ZREM', P .. ENDS, '')
+local lanes, more = {}, 0
+local function add(lane, queue)
+  local items = {}
+  for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, -1)) do items[i] = item(text) end
+  lanes[#lanes + 1] = {lane = lane, items = items}
+end
+for at = 7, #ARGV do
+  local queue, most = ARGV[at], ARGV[6] - #lanes
+  local definition = call('HGET', P .. QUEUES, queue)
+  local since = definition and call('ZSCORE', P .. MISSING, string.sub(definition, 1, 22))
+  if since and since + ARGV[3] <= now and most > 0 then
+    local ready = call('LPOP', P .. READY .. queue, most) or {}
+    for _, lane in ipairs(ready) do add(lane) end
+    for _, name in ipairs(call('ZRANGE', P .. LATER .. queue, 0, most - #ready - 1)) do
+      if #ready < most then
+        call('ZREM', P .. LATER .. queue, name)
+        add(string.sub(name, 3))
+      end
+    end
+    if call('EXISTS', P .. READY .. queue, P .. LATER .. queue) == 0 then call('ZREM', P .. DUE, queue) else more = 1 end
+  end
+end
+table.sort(lanes, function(a, b) return a.items[1].id < b.items[1].id end)
+for _, l in ipairs(lanes) do
+  local try = (call('HGET', P .. LANE .. l.lane, 'tries') or 0) + 1
+  for _, it in ipairs(l.items) do
+    event('failed', it.id, try, call('HGET', it.web, 'e' .. it.n), ARGV[5])
+    bury(it, try, ARGV[5])
+    finish(it)
+  end
+  after(l.lane, #l.items, ARGV[4])
+end
+return {#lanes, more}

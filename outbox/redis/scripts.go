@@ -1,0 +1,44 @@
+package redis
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/alertrelay/relay/internal/redisdb"
+)
+
+//go:embed *.lua
+var sources embed.FS
+
+// scripts are the steps that the store is made of.
+type scripts struct {
+	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep *redisdb.Script
+}
+
+// newScripts puts each script together from its file and those that it shares with others.
+func newScripts(db *redisdb.DB) scripts {
+	script := func(files ...string) *redisdb.Script {
+		var source strings.Builder
+		source.WriteString(keyNames)
+		for _, file := range append([]string{"clock"}, files...) {
+			text, _ := sources.ReadFile(file + ".lua") // it is embedded
+			source.Write(text)
+		}
+		s := redisdb.NewScript(files[len(files)-1], source.String())
+		db.Prepare(s)
+		return s
+	}
+	return scripts{
+		accept:  script("enqueue", "accept"),
+		recall:  script("recall"),
+		queues:  script("queues"),
+		bind:    script("bind"),
+		claim:   script("lanes", "limiters", "take", "claim"),
+		giveup:  script("lanes", "ending", "giveup"),
+		settle:  script("lanes", "ending", "settling", "settle"),
+		lift:    script("lanes", "lift"),
+		stats:   script("stats"),
+		history: script("history"),
+		sweep:   script("sweep"),
+	}
+}

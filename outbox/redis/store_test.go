@@ -1,0 +1,64 @@
+package redis_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/redisdb"
+	"github.com/alertrelay/relay/outbox"
+	"github.com/alertrelay/relay/outbox/redis"
+)
+
+func TestRelaysShareTheWork(t *testing.T) {
+	t.Parallel()
+	address := parts.StartRedis(t).Address
+	one := redis.New(connect(t, redisdb.Options{Addresses: []string{address}}), redis.Options{})
+	other := redis.New(connect(t, redisdb.Options{Addresses: []string{address}}), redis.Options{})
+	t.Cleanup(func() {
+		require.NoError(t, one.Close())
+		require.NoError(t, other.Close())
+	})
+	lane := outbox.Lane{Integration: "ops/slack/main", Destination: "#ops", GroupKey: "g", Receiver: "ops"}
+	w := outbox.Webhook{ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", ReceivedAt: time.Now(), Window: time.Minute, Entries: []outbox.Entry{{
+		Lane: lane, Limiters: []relay.LimiterID{"webhook"}, Notification: []byte(`{"version":"4"}`),
+	}}}
+	_, err := one.Accept(t.Context(), w)
+	require.NoError(t, err)
+
+	again := w
+	again.ID = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
+	a, err := other.Accept(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, outbox.Accepted{ID: w.ID, Duplicate: true}, a)
+
+	c := outbox.ClaimRequest{
+		Max: 10, Lease: time.Minute, Integrations: map[relay.IntegrationID]outbox.Terms{lane.Integration: {}},
+	}
+	batches, _, err := other.Claim(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	require.Equal(t, relay.LimiterID("webhook"), batches[0].Limiter)
+	require.Equal(t, lane, batches[0].Lanes[0].Lane)
+	none, _, err := one.Claim(t.Context(), c)
+	require.NoError(t, err)
+	require.Empty(t, none)
+
+	o := outbox.Outcome{Result: outbox.Sent, Items: []string{w.ID + "-0"}}
+	require.NoError(t, one.Settle(t.Context(), batches[0].Lease, o))
+	require.ErrorIs(t, other.Settle(t.Context(), batches[0].Lease, o), outbox.ErrStale)
+	st, err := one.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, st.Pending)
+}
+
+func connect(tb testing.TB, o redisdb.Options) *redisdb.DB {
+	tb.Helper()
+	db, err := redisdb.New(o)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}

@@ -1,0 +1,140 @@
+-- The claim: leasing lanes.
+
+-- lapse ends a lease that nobody settled: its slot counts as used at its end.
+local function lapse(nonce)
+  local lease = call('HGET', P .. LEASES, nonce)
+  call('HDEL', P .. LEASES, nonce)
+  call('ZREM', P .. ENDS, nonce)
+  if not lease then return end
+  local stop, id, _, lanes = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
+  call('ZREM', P .. FLIGHT .. id, nonce)
+  call('ZADD', P .. STAMPS .. id, stop, nonce)
+  wake(id)
+  for at = #lanes - 23, 1, -24 do
+    local lane = string.sub(lanes, at, at + 21)
+    local queue = head(lane)
+    if queue then
+      call('HINCRBY', P .. LANE .. lane, 'crashes', 1)
+      call('LPUSH', P .. READY .. queue, lane)
+      call('ZADD', P .. DUE, 'LT', NOW, queue)
+    end
+  end
+end
+
+-- orphans are the queues whose lanes have waited for their integration for too long; else, when the first will have.
+local function orphans()
+  local gone, soonest = {}, nil
+  local missing = call('ZRANGE', P .. MISSING, 0, -1, 'WITHSCORES')
+  if #missing == 0 then return gone end
+  local since = {}
+  for at = 1, #missing, 2 do since[missing[at]] = tonumber(missing[at + 1]) + ARGV[7] end
+  for _, queue in ipairs(call('HKEYS', P .. PENDING)) do
+    local t = termsOf(queue)
+    local at = not t.messages and since[t.integration]
+    if at and call('EXISTS', P .. READY .. queue, P .. LATER .. queue) > 0 then
+      if at <= now then gone[#gone + 1] = queue end
+      soonest = math.min(soonest or at, at)
+    end
+  end
+  return gone, soonest
+end
+
+-- together is how many entries of a lane, from its head, are told in one message.
+local function together(lane, has, t, items)
+  local bound = tonumber(has[3]) or 0
+  if bound > 0 then return bound end
+  if not t.merge or has[5] or tonumber(has[2] or 0) > 0 or items[1].late then return 1 end
+  local n = 1
+  while n < #items and items[n + 1].queue == items[1].queue and not items[n + 1].late do n = n + 1 end
+  return n
+end
+
+local function laneFields(lane)
+  return call('HMGET', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'ref', 'x', 'rest', 'peer')
+end
+
+-- leaseLane returns what a lane tells next, and how many entries that are.
+local function leaseLane(lane, t)
+  local has, items = laneFields(lane), {}
+  for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, t.merge and 19 or math.max(0, (has[3] or 0) - 1))) do
+    items[i] = item(text)
+  end
+  local n, out = together(lane, has, t, items), {}
+  for i = 1, n do
+    local it = items[i]
+    local v = call('HMGET', it.web, 'e' .. it.n, 'x' .. it.n, it.body)
+    out[i] = {it.id, it.late or '', v[1], i == n and v[2], v[3]}
+  end
+  return {has[1] or '0', has[2] or '0', has[6], has[7], has[8], out}, n
+end
+
+-- peers takes from a queue the lanes that share a message with its first.
+local function peers(queue, most)
+  local front = call('LRANGE', P .. READY .. queue, 0, 10 * most)
+  local lanes, others, peer = {}, {}, nil
+  for i, lane in ipairs(front) do
+    local has = laneFields(lane)
+    local first = item(call('LINDEX', P .. ITEMS .. lane, 0))
+    local shares = has[9] ~= '' and not (has[3] or has[4] or has[5] or has[6] or first.late) and tonumber(has[2] or 0) == 0
+    if i == 1 then peer = shares and has[9] end
+    if i == 1 or peer and shares and has[9] == peer and #lanes < most then
+      lanes[#lanes + 1] = lane
+    else
+      others[#others + 1] = lane
+    end
+  end
+  call('LPOP', P .. READY .. queue, #front)
+  for i = #others, 1, -1 do call('LPUSH', P .. READY .. queue, others[i]) end
+  return lanes
+end
+
+-- ready counts the lanes of a queue that are ready, and moves those there whose delay is over.
+local function ready(queue, t)
+  if not t.ready then
+    for _, name in ipairs(call('ZRANGEBYSCORE', P .. LATER .. queue, '-inf', NOW, 'LIMIT', 0, 1000)) do
+      call('ZREM', P .. LATER .. queue, name)
+      call('RPUSH', P .. READY .. queue, string.sub(name, 3))
+    end
+    t.ready = call('LLEN', P .. READY .. queue)
+  end
+  return t.ready
+end
+
+-- take leases the next lane of a queue, or several as a digest when more are ready than there is room for. It returns the
+-- batch, or when it is worth to look again.
+local function take(queue, nonce)
+  local t = termsOf(queue)
+  if ready(queue, t) == 0 then
+    local first = call('ZRANGE', P .. LATER .. queue, 0, 0, 'WITHSCORES')
+    if not first[2] then call('ZREM', P .. DUE, queue) return end
+    call('ZADD', P .. DUE, first[2], queue)
+    return nil, tonumber(first[2])
+  end
+  local l, at = pick(queue)
+  if not l then
+    call('ZADD', P .. DUE, us(at), queue)
+    return nil, at
+  end
+  local lanes
+  local free = 0
+  if t.digest > 1 and t.merge then
+    for _, id in ipairs(t.limiters) do free = free + room(limiter(id)) end
+  end
+  if t.digest > 1 and t.merge and t.ready > math.max(1, free) then
+    lanes = peers(queue, t.digest)
+  else
+    lanes = {call('LPOP', P .. READY .. queue)}
+  end
+  t.ready = t.ready - #lanes
+  local stop = us(now + ARGV[5])
+  local names, batch = {}, {nonce, l.name, {}}
+  for i, lane in ipairs(lanes) do
+    local told, n = leaseLane(lane, t)
+    batch[3][i], names[i] = told, lane .. string.format('%02d', n)
+  end
+  call('HSET', P .. LEASES, nonce, stop .. ' ' .. l.id .. ' ' .. t.names .. ' ' .. table.concat(names))
+  call('ZADD', P .. ENDS, stop, nonce)
+  call('ZADD', P .. FLIGHT .. l.id, stop, nonce)
+  l.flying, l.used = l.flying + 1, l.used + 1
+  return batch
+end

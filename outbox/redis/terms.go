@@ -1,0 +1,109 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// termsKept is how long Redis keeps the terms of a configuration; then a claim brings them again.
+const termsKept = 24 * time.Hour
+
+// A configuration is the terms of a claim. Relays with the same terms share what Redis knows of them.
+type configuration struct {
+	id    string
+	terms map[relay.IntegrationID]outbox.Terms
+}
+
+// configure returns the configuration of a claim. A caller that keeps one map for one configuration pays nothing.
+func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configuration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config != nil && reflect.ValueOf(terms).Pointer() == reflect.ValueOf(s.config.terms).Pointer() {
+		return s.config
+	}
+	var texts []string
+	for _, id := range slices.Sorted(maps.Keys(terms)) {
+		t := terms[id]
+		texts = append(texts, string(id), fmt.Sprint(t.Limit.Messages, t.Limit.Per, t.MaxInFlight, t.Backlog, t.Digest, len(t.Limiters)))
+		for _, l := range t.Limiters {
+			texts = append(texts, string(l))
+		}
+	}
+	s.config = &configuration{id: hashed(texts...), terms: terms}
+	return s.config
+}
+
+// bind writes down what a configuration says of the queues that there are. One that comes meanwhile is found by the next
+// claim.
+func (s *Store) bind(ctx context.Context, c *configuration, gen string) error {
+	answer, err := s.run(ctx, s.scripts.queues, false, nil)
+	if err != nil {
+		return err
+	}
+	pairs, ok := list(answer, 0)
+	if !ok {
+		return unexpected(s.scripts.queues)
+	}
+	queues, err := decodeQueues(pairs)
+	if err != nil {
+		return err
+	}
+	args := []any{"gen", gen}
+	for id := range c.terms {
+		args = append(args, "i"+hashed(string(id)), 1)
+	}
+	serves, names := map[string]string{}, map[string]string{} // limiter → queues, and → name
+	for key, q := range queues {
+		t, known := c.terms[q.integration]
+		value := hashed(string(q.integration))
+		if known {
+			var limiters strings.Builder
+			for _, id := range t.Bound(q.limiters) {
+				l := hashed(string(id))
+				limiters.WriteString(l)
+				serves[l] += key
+				names[l] = string(id)
+			}
+			value = fmt.Sprintf("%s %d %d %d %d %d %s", value, t.Limit.Messages, t.Limit.Per.Microseconds(), t.MaxInFlight,
+				merges(t), t.Digest, limiters.String())
+		}
+		args = append(args, "q"+key, value)
+	}
+	for l, queues := range serves {
+		args = append(args, "l"+l, queues)
+	}
+	header := []any{c.id, termsKept.Milliseconds(), len(names)}
+	for l, name := range names {
+		header = append(header, l, name)
+	}
+	_, err = s.run(ctx, s.scripts.bind, false, append(header, args...))
+	return err
+}
+
+// decodeQueues reads pairs of key and definition.
+func decodeQueues(pairs []any) (map[string]queue, error) {
+	queues := make(map[string]queue, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		q, err := decodeQueue(text(pairs[i+1]))
+		if err != nil {
+			return nil, fmt.Errorf("%w: queue %s: %w", outbox.ErrUnavailable, text(pairs[i]), err)
+		}
+		queues[text(pairs[i])] = q
+	}
+	return queues, nil
+}
+
+func merges(t outbox.Terms) int {
+	if t.Backlog == relay.BacklogMerge {
+		return 1
+	}
+	return 0
+}
