@@ -1,6 +1,7 @@
 package redisdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,8 @@ func (db *DB) Fault(ctx context.Context, err error) error {
 	case err == nil || errors.Is(err, goredis.Nil):
 		db.health.good(ctx)
 		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	case past(ctx):
+		return fmt.Errorf("%w: %w", ErrUnavailable, cmp.Or(context.Cause(ctx), context.DeadlineExceeded))
 	case goredis.IsOOMError(err):
 		db.health.good(ctx)
 		db.metrics.errors.WithLabelValues(reasonFull).Inc()
@@ -56,6 +57,12 @@ func (db *DB) Fault(ctx context.Context, err error) error {
 	db.metrics.errors.WithLabelValues(reasonUnavailable).Inc()
 	db.health.bad(ctx, err)
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// past tells whether ctx has ended, or is about to: a connection that has its deadline may be first to know.
+func past(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // health knows whether Redis answered the last time, and tells the log when that changes.
