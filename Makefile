@@ -15,7 +15,7 @@ LDFLAGS  := -s -w \
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 FUZZTIME ?= 30s
 # What applications import is in modules of its own, so that they inherit none of the relay's dependencies.
-MODULES  := recorder recorder/ginrecorder
+MODULES  := recorder recorder/ginrecorder recorder/example
 
 .PHONY: help
 help: ## Show what there is to make.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,16 +30,28 @@ var relayClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// Put implements Sink.
+// Put implements Sink, with as many calls as the relay's bounds ask for.
 func (s Relay) Put(ctx context.Context, snapshots []Snapshot) error {
-	body, err := json.Marshal(map[string][]Snapshot{"snapshots": snapshots})
+	for part := range slices.Chunk(snapshots, maxCall) {
+		if err := s.put(ctx, part); err != nil {
+			return fmt.Errorf("put snapshots: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxCall bounds the snapshots of one call: the relay takes 1000, and a body of 1 MiB.
+const maxCall = 200
+
+func (s Relay) put(ctx context.Context, snapshots []Snapshot) error {
+	body, err := json.Marshal(snapshots)
 	if err != nil {
 		return fmt.Errorf("%w: encode: %w", ErrRefused, err)
 	}
 	target := strings.TrimSuffix(s.URL, "/") + "/api/v1/snapshots"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, target, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("put snapshots: %w", err)
+		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if s.Token != "" {
@@ -50,7 +63,7 @@ func (s Relay) Put(ctx context.Context, snapshots []Snapshot) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("put snapshots: %w", err)
+		return err
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
@@ -69,7 +82,7 @@ func (s Relay) check(map[string]string) error {
 // verdict makes an error of an answer. What the relay will not take the next time either is refused; a wrong token is
 // not, because it is mended at the relay's side as often as here.
 func verdict(resp *http.Response, answer []byte) error {
-	err := fmt.Errorf("put snapshots: the relay answers %s: %s", resp.Status, bytes.TrimSpace(answer))
+	err := fmt.Errorf("the relay answers %s: %s", resp.Status, bytes.TrimSpace(answer))
 	switch {
 	case resp.StatusCode/100 == 2:
 		return nil

@@ -42,7 +42,7 @@ func TestRelay(t *testing.T) {
 				equal(t, "Bearer s3cret", r.Header.Get("Authorization"), "token")
 				equal(t, "application/json", r.Header.Get("Content-Type"), "type")
 				body, _ := io.ReadAll(r.Body)
-				equal(t, `{"snapshots":[{"labels":{"service":"pay"},"trace_id":"a","time":"2026-11-20T08:00:00Z"}]}`,
+				equal(t, `[{"labels":{"service":"pay"},"trace_id":"a","time":"2026-11-20T08:00:00Z"}]`,
 					string(body), "body")
 				w.Header().Set("Location", "/elsewhere")
 				w.WriteHeader(tc.status)
@@ -55,6 +55,19 @@ func TestRelay(t *testing.T) {
 			equal(t, false, err != nil && strings.Contains(err.Error(), "s3cret"), "the token is told")
 		})
 	}
+}
+
+func TestRelayIsAskedInParts(t *testing.T) {
+	t.Parallel()
+	var sizes []int
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var part []recorder.Snapshot
+		equal(t, nil, json.NewDecoder(r.Body).Decode(&part), "body")
+		sizes = append(sizes, len(part))
+	}))
+	defer server.Close()
+	equal(t, nil, recorder.Relay{URL: server.URL}.Put(t.Context(), make([]recorder.Snapshot, 450)), "put")
+	equal(t, []int{200, 200, 50}, sizes, "sizes")
 }
 
 // reply is go-redis' *Cmd, as far as it counts.
