@@ -116,7 +116,7 @@ const statsTimeout = 3 * time.Second
 type statsCollector struct {
 	store                                              outbox.Store
 	pending, limiter, lanes, inFlight, dead, age, hold *prometheus.Desc
-	used, limit                                        *prometheus.Desc
+	used, limit, full                                  *prometheus.Desc
 }
 
 func newStatsCollector(store outbox.Store) *statsCollector {
@@ -130,6 +130,7 @@ func newStatsCollector(store outbox.Store) *statsCollector {
 		lanes:    desc("relay_pending_lanes", "Alert groups with something pending, per destination."),
 		inFlight: desc("relay_sends_in_flight", "Messages claimed and not yet settled."),
 		dead:     desc("relay_dead_letters", "Entries in the dead letters."),
+		full:     desc("relay_store_full", "1 while webhooks are refused with 503 because the store is full."),
 		age:      desc("relay_pending_oldest_age_seconds", "Age of the oldest entry not yet told; 0 when nothing is pending."),
 		hold:     desc("relay_limiter_hold_seconds", "For how much longer a vendor credential rests.", "limiter"),
 		used: desc("relay_limiter_window_used",
@@ -140,7 +141,7 @@ func newStatsCollector(store outbox.Store) *statsCollector {
 
 // Describe implements prometheus.Collector.
 func (c *statsCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.pending, c.limiter, c.lanes, c.inFlight, c.dead, c.age, c.hold, c.used, c.limit} {
+	for _, d := range []*prometheus.Desc{c.pending, c.limiter, c.lanes, c.inFlight, c.dead, c.age, c.hold, c.used, c.limit, c.full} {
 		descs <- d
 	}
 }
@@ -160,6 +161,11 @@ func (c *statsCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.lanes, float64(s.Lanes))
 	gauge(c.inFlight, float64(s.InFlight))
 	gauge(c.dead, float64(s.Dead))
+	full := 0.0
+	if s.Full {
+		full = 1
+	}
+	gauge(c.full, full)
 	age := 0.0
 	if !s.Oldest.IsZero() {
 		age = max(0, time.Since(s.Oldest).Seconds())

@@ -302,6 +302,8 @@ type Stats struct {
 	Lanes    int
 	InFlight int
 	Dead     int
+	// Full says that Accept answers ErrFull now.
+	Full bool
 	// Oldest is when the oldest news that is pending was accepted or requeued; zero when nothing is pending.
 	Oldest time.Time
 	// Limiters has the pending entries of each limiter.

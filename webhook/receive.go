@@ -106,6 +106,8 @@ func (in *wayIn) hand(c *gin.Context, r Request) (Answer, error) {
 			code: http.StatusNotFound, cause: "unknown receiver",
 			text: fmt.Sprintf("receiver %.100q is not configured: correct the URL in Alertmanager or add it to receivers:", r.Receiver),
 		}
+	case errors.Is(err, ErrFull):
+		return Answer{}, unavailable("the store is full", err)
 	case err != nil:
 		return Answer{}, unavailable("not taken", err)
 	}

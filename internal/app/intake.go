@@ -92,7 +92,7 @@ func (in *intake) accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted
 	defer cancel()
 	accepted, err := in.store.Accept(ctx, w)
 	if err != nil {
-		return outbox.Accepted{}, fmt.Errorf("accept: %w", err)
+		return outbox.Accepted{}, fmt.Errorf("accept: %w", operationError(err))
 	}
 	return accepted, nil
 }

@@ -70,8 +70,8 @@ func (a *acceptance) stage(g *group) error {
 		return nil
 	}
 	a.choose(g, w.Reminder || same)
-	if s.schedule.Pending()+g.pending+len(a.kept) > s.options.MaxPending || s.bytes+g.bytes >= s.options.MaxBytes {
-		return outbox.ErrFull
+	if err := s.full(g.bytes, g.pending+len(a.kept)); err != nil {
+		return err
 	}
 
 	g.pending += len(a.kept)

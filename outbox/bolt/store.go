@@ -40,9 +40,12 @@ type Options struct {
 	CacheBytes int
 	// SweepEvery is how often what is past its time is looked for; default 1 minute.
 	SweepEvery time.Duration
+	// Disk tells how many bytes are free where the file is, and how many there are; default: boltdb.Disk. What it does not
+	// know bounds nothing.
+	Disk func(path string) (free, total uint64, err error)
 	// Now is the clock; default time.Now.
 	Now func() time.Time
-	// Logger is told when writing fails; default: nobody is.
+	// Logger is told when writing fails and when the disk is nearly full; default: nobody is.
 	Logger *slog.Logger
 }
 
@@ -53,6 +56,9 @@ func (o Options) withDefaults() Options {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.CacheBytes = cmp.Or(o.CacheBytes, 16<<20)
 	o.SweepEvery = cmp.Or(o.SweepEvery, time.Minute)
+	if o.Disk == nil {
+		o.Disk = boltdb.Disk
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -93,6 +99,7 @@ type Store struct {
 	order    list.List      // pending, in the order in which their oldest news was accepted
 	recent   recent
 	bytes    int // of the pending records
+	diskLow  bool
 	dead     int
 	// replaced counts the records of marks and lanes written since the last sweep that replace an older one.
 	replaced int
@@ -150,6 +157,7 @@ func New(db *bbolt.DB, options Options) (*Store, error) {
 	if err := s.rebuild(); err != nil {
 		return nil, fmt.Errorf("read store %s: %w", db.Path(), err)
 	}
+	s.checkDisk()
 	go s.run()
 	return s, nil
 }
@@ -177,7 +185,7 @@ func (s *Store) Stats(context.Context) (outbox.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.schedule.Stats(s.options.Now())
-	st.Dead = s.dead
+	st.Dead, st.Full = s.dead, s.full(0, 1) != nil
 	if oldest := s.order.Front(); oldest != nil {
 		r := oldest.Value.(*record)
 		st.Oldest = fromNanos(r.oldest())

@@ -100,6 +100,7 @@ func (s *Store) run() {
 				s.sweep()
 			}
 		case <-tick.C:
+			s.checkDisk()
 			for s.sweep() {
 				if !s.between() {
 					break
