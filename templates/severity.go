@@ -49,7 +49,7 @@ func wecomColor(status, severity string) string {
 	}
 }
 
-// hexColor is a colour for mail and Slack.
+// hexColor is a colour for mail and Slack, dark enough for white text on it.
 func hexColor(status, severity string) string {
 	if status == "resolved" {
 		return "#1a7f37"
@@ -58,10 +58,10 @@ func hexColor(status, severity string) string {
 	case 5:
 		return "#c62828"
 	case 3:
-		return "#b26a00"
+		return "#a35f00"
 	case 1:
 		return "#1565c0"
 	default:
-		return "#d84315"
+		return "#c93f13"
 	}
 }

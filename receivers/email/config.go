@@ -68,6 +68,9 @@ type Config struct {
 
 	// To is a list of addresses with commas between them. Template.
 	To string `yaml:"to,omitempty"`
+	// Cc and Bcc are further lists, which may come out empty. Templates. No header names those of Bcc.
+	Cc  string `yaml:"cc,omitempty"`
+	Bcc string `yaml:"bcc,omitempty"`
 	// From is one address. Template.
 	From string `yaml:"from,omitempty"`
 	// Smarthost is the mail server as host:port.
@@ -82,6 +85,8 @@ type Config struct {
 	AuthSecretFile secret.File   `yaml:"auth_secret_file,omitempty"`
 	// AuthIdentity is PLAIN's authorisation identity.
 	AuthIdentity string `yaml:"auth_identity,omitempty"`
+	// AuthOAuth2 makes the relay authenticate with XOAUTH2.
+	AuthOAuth2 *OAuth2 `yaml:"auth_oauth2,omitempty"`
 	// RequireTLS is true by default: STARTTLS, or no mail.
 	RequireTLS *bool             `yaml:"require_tls,omitempty"`
 	TLSConfig  *config.TLSConfig `yaml:"tls_config,omitempty"`
@@ -167,6 +172,12 @@ func (c *Config) Validate(f *fault.List) {
 	if !c.AuthSecret.IsZero() && c.AuthSecretFile != "" {
 		f.Addf("at most one of auth_secret & auth_secret_file must be configured")
 	}
+	if c.AuthOAuth2 != nil {
+		c.AuthOAuth2.validate(f.In("auth_oauth2"))
+		if c.AuthUsername == "" {
+			f.In("auth_oauth2").Addf("needs auth_username: whose mailbox it is")
+		}
+	}
 	if strings.ContainsAny(c.Hello, "\r\n ") {
 		f.In("hello").Addf("must be one host name")
 	}
@@ -185,6 +196,13 @@ func (c *Config) validateAddresses(f *fault.List) {
 	case !isTemplate(c.To):
 		if _, err := parseAddresses(c.To); err != nil {
 			f.In("to").Addf("%s", err)
+		}
+	}
+	for key, list := range map[string]string{"cc": c.Cc, "bcc": c.Bcc} {
+		if list != "" && !isTemplate(list) {
+			if _, err := parseAddresses(list); err != nil {
+				f.In(key).Addf("%s", err)
+			}
 		}
 	}
 	switch {
@@ -225,8 +243,7 @@ func (c *Config) validateHeaders(f *fault.List) {
 		case slices.Contains([]string{"Content-Type", "Content-Transfer-Encoding", "Mime-Version"}, canonical):
 			f.In(name).Addf("the relay writes this header itself")
 		case canonical == "Bcc":
-			f.In(name).Warnf("is left out, because every recipient would see it: a hidden recipient is an address in to "+
-				"that the header %q leaves out", "To")
+			f.In(name).Warnf("is left out, because every recipient would see it: use the key bcc")
 		}
 		seen[canonical] = true
 	}

@@ -83,7 +83,10 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 		To: "ops", From: "a@example.org, b@example.org", Smarthost: "mail.example.com", Hello: "two names",
 		AuthPassword: secret.New("hunter2"), AuthPasswordFile: "x", AuthSecret: secret.New("hunter2"), AuthSecretFile: "x",
 		Headers: map[string]string{"X-A": "", "x-a": "", "Bad Name": "", "content-type": "text/plain", "bcc": "x@example.org"},
-		HTML:    new(""), Text: new(""), Threading: email.Threading{ThreadByDate: "weekly"},
+		Cc:      "nobody", Bcc: "a@", AuthOAuth2: &email.OAuth2{
+			TokenURL: "x", ClientSecret: secret.New("hunter2"), ClientSecretFile: "x", RefreshToken: secret.New("hunter2"), RefreshTokenFile: "x",
+		},
+		HTML: new(""), Text: new(""), Threading: email.Threading{ThreadByDate: "weekly"},
 	}
 	c.SetDefaults(email.Globals{})
 	f := fault.New()
@@ -98,6 +101,13 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 		item + ".to: no list of mail addresses: mail: missing '@' or angle-addr",
 		item + ".from: must be exactly one address, not 2",
 		item + ".smarthost: must be host:port",
+		item + ".cc: no list of mail addresses: mail: missing '@' or angle-addr",
+		item + ".bcc: no list of mail addresses: mail: missing '@' or angle-addr",
+		item + ".auth_oauth2.token_url: must be the http or https URL that gives access tokens",
+		item + ".auth_oauth2: client_id is required",
+		item + ".auth_oauth2: at most one of client_secret & client_secret_file must be configured",
+		item + ".auth_oauth2: at most one of refresh_token & refresh_token_file must be configured",
+		item + ".auth_oauth2: needs auth_username: whose mailbox it is",
 		item + ".hello: must be one host name",
 		item + ": at most one of auth_password & auth_password_file must be configured",
 		item + ": at most one of auth_secret & auth_secret_file must be configured",
@@ -109,7 +119,7 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 	} {
 		require.Contains(t, got, want)
 	}
-	require.Len(t, got, 12, "and the warning about bcc")
+	require.Len(t, got, 19, "and the warning about bcc")
 
 	f = fault.New()
 	empty := email.Config{}

@@ -31,6 +31,8 @@ type Integration struct {
 	relayURL  string // where people reach the relay; may be empty
 	password  secret.Value
 	secret    secret.Value
+	tokens    *tokens // nil without auth_oauth2
+	pool      pool
 }
 
 var _ relay.Integration = (*Integration)(nil)
@@ -46,7 +48,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		return relay.Setup{}, err
 	}
 	setup := c.Setup(relay.Limit{}) // providers publish no limits: see the reference page
-	setup.Integration = &Integration{
+	i := &Integration{
 		cfg:       c,
 		templates: t,
 		renderer:  env.Templates,
@@ -54,6 +56,10 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		password:  secret.Of(c.AuthPassword, c.AuthPasswordFile),
 		secret:    secret.Of(c.AuthSecret, c.AuthSecretFile),
 	}
+	if c.AuthOAuth2 != nil {
+		i.tokens = &tokens{config: *c.AuthOAuth2, client: env.HTTPClient, now: env.Now}
+	}
+	setup.Integration = i
 	setup.Limiters = []relay.LimiterID{relay.LimiterID("email/" + digest(c.Smarthost, c.AuthUsername)[:16])}
 	return setup, nil
 }
@@ -87,12 +93,7 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 	if err := i.note(ctx, e); err != nil {
 		return relay.Receipt{}, err
 	}
-	s, err := i.open(ctx)
-	if err != nil {
-		return relay.Receipt{}, err
-	}
-	defer s.close()
-	receipt, later, err := s.send(e)
+	receipt, later, err := i.hand(ctx, e)
 	if err == nil && len(later) > 0 {
 		e.To = later
 		if m.Body, err = json.Marshal(e); err != nil {
@@ -110,6 +111,32 @@ func (i *Integration) note(ctx context.Context, e envelope) error {
 		Header: http.Header{"MAIL FROM": {e.From}, "RCPT TO": e.To}, Body: []byte(e.Mail),
 	})
 	return err
+}
+
+// hand makes one mail transaction, over a connection that is left from before or a new one. What the server does not want
+// to begin over an old one, it may over a new: it has closed it meanwhile, or takes only so many mails over one.
+func (i *Integration) hand(ctx context.Context, e envelope) (receipt relay.Receipt, later []string, err error) {
+	if s := i.pool.take(ctx); s != nil {
+		receipt, later, err = s.send(e)
+		if err == nil {
+			i.pool.give(s)
+			return receipt, later, nil
+		}
+		s.close()
+		if s.begun || ctx.Err() != nil {
+			return receipt, nil, err
+		}
+	}
+	s, err := i.open(ctx)
+	if err != nil {
+		return relay.Receipt{}, nil, err
+	}
+	if receipt, later, err = s.send(e); err != nil {
+		s.close()
+		return receipt, nil, err
+	}
+	i.pool.give(s)
+	return receipt, later, nil
 }
 
 // host is the mail server without its port.

@@ -1,6 +1,7 @@
 package email_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/receivers/email"
+	"github.com/alertrelay/relay/receivers/receiverstest"
+	"github.com/alertrelay/relay/templates"
 )
 
 // now is the time of every delivery in these tests.
@@ -36,6 +39,30 @@ func build(tb testing.TB, c email.Config) relay.Setup {
 	setup, err := email.New(c, env(tb))
 	require.NoError(tb, err)
 	return setup
+}
+
+// buildReal is build with the real templates.
+func buildReal(tb testing.TB, c email.Config) relay.Setup {
+	tb.Helper()
+	set, err := templates.New(templates.Config{Locale: "en", Timezone: "Asia/Shanghai", Timeout: time.Minute})
+	require.NoError(tb, err)
+	c.To = cmp.Or(c.To, "ops@example.org")
+	c.SetDefaults(email.Globals{SMTPFrom: "relay@example.com", SMTPSmarthost: "127.0.0.1:25"})
+	e := env(tb)
+	e.Templates = set
+	setup, err := email.New(c, e)
+	require.NoError(tb, err)
+	return setup
+}
+
+// recorded is the delivery of a recorded notification.
+func recorded(t *testing.T, s relay.Setup, payload string) relay.Delivery {
+	t.Helper()
+	d := receiverstest.Delivery(t, payload)
+	var err error
+	d.Destination, err = s.Destination(d.Notification())
+	require.NoError(t, err)
+	return d
 }
 
 // delivery is what the outbox would hand over for n.

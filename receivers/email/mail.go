@@ -21,10 +21,11 @@ type envelope struct {
 
 // compose gives content the form of a mail. The same delivery gives the same mail, up to its date.
 func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
-	from, to, err := i.parties(d)
+	p, err := i.parties(d)
 	if err != nil {
 		return envelope{}, err
 	}
+	from, to := p.from, p.to
 	id := digest(d.ID, d.Destination.Key)[:32]
 	m := mail.NewMsg(mail.WithNoDefaultUserAgent(), mail.WithBoundary("relay-"+id))
 	m.SetMessageIDWithValue(id + "@" + domain(from))
@@ -42,9 +43,9 @@ func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
 		m.SetGenHeader(mail.HeaderReferences, root)
 		m.SetGenHeader(mail.HeaderInReplyTo, root)
 	}
-	cc := copied(d, to)
-	if len(cc) > 0 {
-		m.SetAddrHeaderFromMailAddress(mail.HeaderCc, cc...)
+	m.SetGenHeader("List-Id", "<"+listLabel(d.Notification().ReceiverName())+".alerts."+domain(from)+">")
+	if len(p.cc) > 0 {
+		m.SetAddrHeaderFromMailAddress(mail.HeaderCc, p.cc...)
 	}
 	for _, f := range c.headers {
 		if err := setHeader(m, f); err != nil {
@@ -57,24 +58,71 @@ func (i *Integration) compose(d *relay.Delivery, c content) (envelope, error) {
 	if _, err := m.WriteTo(&out); err != nil {
 		return envelope{}, fmt.Errorf("write mail: %w", err)
 	}
-	return envelope{From: from.Address, To: bare(append(to, cc...)), Mail: out.String()}, nil
+	return envelope{From: from.Address, To: bare(slices.Concat(to, p.cc, p.bcc)), Mail: out.String()}, nil
 }
 
-// parties are the sender and the recipients, as the envelope and the default headers have them.
-func (i *Integration) parties(d *relay.Delivery) (*netmail.Address, []*netmail.Address, error) {
+// parties are those whom a mail concerns, as the envelope and the default headers have them. No header has bcc.
+type parties struct {
+	from        *netmail.Address
+	to, cc, bcc []*netmail.Address
+}
+
+func (i *Integration) parties(d *relay.Delivery) (parties, error) {
+	var p parties
 	text, err := i.templates.from(relay.View{Delivery: d})
 	if err != nil {
-		return nil, nil, fmt.Errorf("from: %w", err)
+		return p, fmt.Errorf("from: %w", err)
 	}
-	from, err := parseSender(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("from: %w", err)
+	if p.from, err = parseSender(text); err != nil {
+		return p, fmt.Errorf("from: %w", err)
 	}
-	to, err := parseAddresses(d.Destination.Address)
-	if err != nil {
-		return nil, nil, fmt.Errorf("to: %w", err)
+	if p.to, err = parseAddresses(d.Destination.Address); err != nil {
+		return p, fmt.Errorf("to: %w", err)
 	}
-	return from, to, nil
+	if p.cc, err = further(d, i.templates.cc); err != nil {
+		return p, fmt.Errorf("cc: %w", err)
+	}
+	if p.bcc, err = further(d, i.templates.bcc); err != nil {
+		return p, fmt.Errorf("bcc: %w", err)
+	}
+	p.cc = append(p.cc, copied(d, slices.Concat(p.to, p.cc, p.bcc))...)
+	return p, nil
+}
+
+// further are the addresses of a list that may be empty. In the plain form, where nothing of a user's may stand in the
+// way, a list that cannot be made is empty too.
+func further(d *relay.Delivery, list func(relay.View) (string, error)) ([]*netmail.Address, error) {
+	text, err := list(relay.View{Delivery: d})
+	if err == nil && strings.Trim(text, " \t\r\n,") == "" {
+		return nil, nil
+	}
+	var addresses []*netmail.Address
+	if err == nil {
+		addresses, err = parseAddresses(text)
+	}
+	if err != nil && d.Plain {
+		return nil, nil
+	}
+	return addresses, err
+}
+
+// listLabel is the part of a List-Id (RFC 2919 §2) that names a receiver.
+func listLabel(receiver string) string {
+	label := strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r > 0x7f:
+			return -1
+		}
+		return '-'
+	}, receiver), "-")
+	if label == "" || len(label) > 63 {
+		return "r-" + digest(receiver)[:8]
+	}
+	return label
 }
 
 // copied are those whom a delivery concerns and to whom it does not go anyway.

@@ -28,6 +28,7 @@ const (
 // templates are the compiled templates of one integration.
 type templates struct {
 	to, from   func(relay.View) (string, error)
+	cc, bcc    func(relay.View) (string, error)
 	html, text relay.Template // nil: the mail has no such part
 	subject    relay.Template
 	headers    []header
@@ -54,7 +55,9 @@ func compile(c Config, r relay.Renderer) (templates, error) {
 		t := text(key, src)
 		return func(v relay.View) (string, error) { return t.Execute(v) }
 	}
-	t := templates{to: address("to", c.To), from: address("from", c.From)}
+	t := templates{
+		to: address("to", c.To), from: address("from", c.From), cc: address("cc", c.Cc), bcc: address("bcc", c.Bcc),
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		key := "headers." + name
 		switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
@@ -136,6 +139,7 @@ func (i *Integration) content(d *relay.Delivery) (content, error) {
 		if c.html, err = execute("html", i.templates.html, view); err != nil {
 			return c, err
 		}
+		c.html = inlined(c.html)
 		if c.text, err = execute("text", i.templates.text, view); err != nil {
 			return c, err
 		}

@@ -21,18 +21,52 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/receivers/email"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMailsAreAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"firing", "resolved", "mixed", "hostile"} {
-		t.Run(name, func(t *testing.T) {
+	english, chinese := relay.Common{Locale: "en"}, relay.Common{Locale: "zh-CN"}
+	for _, tt := range []struct {
+		name, payload string
+		config        email.Config
+		change        func(*relay.Delivery)
+	}{
+		{name: "firing.en", payload: "single-firing", config: email.Config{Common: english}},
+		{name: "firing.zh-CN", payload: "single-firing", config: email.Config{Common: chinese}},
+		{name: "resolved.en", payload: "single-resolved", config: email.Config{Common: english}},
+		{name: "resolved.zh-CN", payload: "single-resolved", config: email.Config{Common: chinese}},
+		{name: "mixed.en", payload: "mixed-2", config: email.Config{Common: english}},
+		{name: "mixed.zh-CN", payload: "mixed-2", config: email.Config{Common: chinese}},
+		{name: "truncated", payload: "truncated-1"},
+		{name: "hostile", payload: "html-chars"},
+		{name: "unicode", payload: "unicode"},
+		{name: "50-alerts", payload: "group-50-firing"},
+		{name: "merged", payload: "mixed-2", change: func(d *relay.Delivery) {
+			d.Tellings[0].Merged, d.Tellings[0].Since = 3, d.Now.Add(-10*time.Minute)
+		}},
+		{name: "digest", payload: "single-firing", change: func(d *relay.Delivery) {
+			for _, name := range []string{"html-chars", "group-50-firing", "single-resolved"} {
+				d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
+			}
+		}},
+		{name: "plain", payload: "mixed-2", change: func(d *relay.Delivery) { d.Plain = true }},
+		{name: "copies", payload: "single-firing", config: email.Config{
+			Cc: "Lead <lead@example.org>, ops@example.org", Bcc: "{{ .CommonLabels.team }}@example.org", Text: new(""),
+		}, change: func(d *relay.Delivery) { d.People = []relay.Person{{Name: "alice", Email: "alice@example.org"}} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := build(t, email.Config{To: "Ops <ops@example.org>, 值班 <oncall@example.org>"})
-			e := envelope(t, render(t, s, delivery(t, s, notification(t, name))))
-			golden := filepath.Join("testdata", name+".golden.eml")
+			tt.config.To = "Ops <ops@example.org>, 值班 <oncall@example.org>"
+			s := buildReal(t, tt.config)
+			d := recorded(t, s, tt.payload)
+			if tt.change != nil {
+				tt.change(&d)
+			}
+			e := envelope(t, render(t, s, d))
+			golden := filepath.Join("testdata", tt.name+".golden.eml")
 			if *update {
 				require.NoError(t, os.WriteFile(golden, []byte(e.Mail), 0o600))
 			}
@@ -40,8 +74,13 @@ func TestMailsAreAsRecorded(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, string(want), e.Mail)
 			require.Equal(t, "relay@example.com", e.From)
-			require.Equal(t, []string{"ops@example.org", "oncall@example.org"}, e.To)
-			parse(t, e.Mail)
+			require.Equal(t, []string{"ops@example.org", "oncall@example.org"}, e.To[:2])
+			mail := parse(t, e.Mail)
+			require.Empty(t, mail.Header["Bcc"])
+			if tt.name == "copies" {
+				require.Equal(t, []string{"lead@example.org", "alice@example.org", "platform@example.org"}, e.To[2:], "each once")
+				require.NotContains(t, e.Mail, "platform@example.org", "who gets a hidden copy stands nowhere")
+			}
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/email"
 )
 
@@ -56,6 +57,35 @@ func TestThroughPostfix(t *testing.T) {
 		}
 	}
 	require.NoDirExists(t, filepath.Join(p.mail, "gone"))
+}
+
+// TestPostfixAuthenticates lets Postfix ask for a password over TLS, each mechanism in turn.
+func TestPostfixAuthenticates(t *testing.T) {
+	t.Parallel()
+	p := startPostfix(t, newAuthority(t))
+	base := email.Config{
+		Smarthost: p.address, TLSConfig: &config.TLSConfig{CAFile: p.ca, ServerName: "mail.test"},
+		To: "ops@example.org", AuthUsername: "relay",
+	}
+	for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
+		p.auth.offer(mechanism)
+		c := base
+		c.AuthPassword = secret.New("hunter2")
+		if mechanism == "CRAM-MD5" {
+			c.AuthPassword, c.AuthSecret = secret.String{}, secret.New("hunter2")
+		}
+		_, err := send(t, c)
+		require.NoError(t, err, "%s: %s", mechanism, p.Log())
+		require.Contains(t, p.read(t, "ops"), "Authenticated sender: relay", mechanism)
+		require.NoError(t, os.RemoveAll(filepath.Join(p.mail, "ops")))
+
+		c.AuthPassword, c.AuthSecret = secret.New("wr0ng"), secret.New("wr0ng")
+		_, err = send(t, c)
+		require.Equal(t, relay.Misconfigured, relay.KindOf(err), mechanism)
+		require.ErrorContains(t, err, "AUTH: 535", mechanism)
+		require.NotContains(t, err.Error(), "wr0ng")
+	}
+	require.Equal(t, []string{"PLAIN", "LOGIN", "CRAM-MD5"}, p.auth.used())
 }
 
 // TestPostfixFaults lets Postfix's own fault injector refuse and hang up.
@@ -118,6 +148,7 @@ type postfix struct {
 	address string
 	ca      string // file
 	mail    string // folder of mailboxes: ops and oncall of example.org
+	auth    *authServer
 }
 
 func startPostfix(t *testing.T, ca *authority) *postfix {
@@ -143,6 +174,7 @@ func startPostfix(t *testing.T, ca *authority) *postfix {
 		require.NoError(t, os.Chown(filepath.Join(dir, name), uid, gid))
 		require.NoError(t, os.Chmod(filepath.Join(dir, name), mode))
 	}
+	p.auth = startAuthServer(t, filepath.Join(dir, "auth"))
 	mkdir("data", 0o700, uid, gid)
 	mkdir("mail", 0o755, uid, gid)
 	mkdir("queue", 0o755, 0, 0)
@@ -188,6 +220,12 @@ smtpd_tls_security_level = encrypt
 smtpd_tls_cert_file = DIR/cert.pem
 smtpd_tls_key_file = DIR/key.pem
 smtpd_tls_received_header = yes
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = DIR/auth
+smtpd_sasl_authenticated_header = yes
+smtpd_tls_auth_only = yes
+max_use = 1
 smtp_tls_security_level = none
 `),
 		"master.cf": p.address + ` inet n - n - - smtpd

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	htmltemplate "html/template"
+	"net/http"
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -84,5 +86,5 @@ func env(tb testing.TB) relay.Env {
 	var r relay.Renderer = renderer{}
 	_, err := r.Text("", "")
 	require.NoError(tb, err)
-	return relay.Env{Templates: r}
+	return relay.Env{Templates: r, HTTPClient: http.DefaultClient, Now: time.Now}
 }

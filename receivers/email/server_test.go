@@ -38,8 +38,9 @@ type server struct {
 	mechanisms     []string
 	user, password string
 
-	mu    sync.Mutex
-	mails []stored
+	mu          sync.Mutex
+	mails       []stored
+	connections int
 }
 
 // stored is a mail that the server took, with what the dialogue said about it.
@@ -56,6 +57,9 @@ type stored struct {
 func serve(tb testing.TB, s *server, certificate *tls.Certificate, implicit bool) *server {
 	tb.Helper()
 	srv := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.connections++
 		return &session{server: s, conn: c}, nil
 	}))
 	srv.Domain = "mail.test"
@@ -175,7 +179,25 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 			return check(user, s.server.password)
 		}}, nil
 	}
+	if mechanism == "XOAUTH2" {
+		return &xoauth2Server{check: check}, nil
+	}
 	return nil, smtp.ErrAuthUnsupported
+}
+
+// xoauth2Server is the server's side of AUTH XOAUTH2: https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
+type xoauth2Server struct {
+	check   func(user, token string) error
+	refused error // told once the client has heard why
+}
+
+func (x *xoauth2Server) Next(response []byte) ([]byte, bool, error) {
+	if x.refused != nil {
+		return nil, true, x.refused
+	}
+	user, token, _ := strings.Cut(strings.TrimPrefix(string(response), "user="), "\x01auth=Bearer ")
+	x.refused = x.check(user, strings.TrimRight(token, "\x01"))
+	return []byte(`{"status":"400","schemes":"bearer"}`), x.refused == nil, nil
 }
 
 // loginServer is the server's side of AUTH LOGIN.

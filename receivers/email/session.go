@@ -20,12 +20,16 @@ import (
 // quitTimeout bounds the writing of the farewell.
 const quitTimeout = time.Second
 
-// A session is one connection to the mail server, encrypted and authenticated as configured. The context it was opened
-// with bounds all of it.
+// A session is one connection to the mail server, encrypted and authenticated as configured. Between two mails it waits in
+// a pool; while in use, the context it is bound to ends every wait.
 type session struct {
-	ctx    context.Context //nolint:containedctx // a session lives within one call of Send
+	ctx    context.Context //nolint:containedctx // of one call of Send
 	stop   func() bool
+	conn   net.Conn
 	client *smtp.Client
+	idle   *time.Timer // while it is in the pool
+	mails  int         // that it has taken
+	begun  bool        // the server has taken MAIL
 	// fixedFrom says that every mail has the same sender, so that refusing it is a matter of configuration.
 	fixedFrom bool
 }
@@ -43,8 +47,8 @@ func (i *Integration) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, reply(ctx, stageConnect, err)
 	}
-	s := &session{ctx: ctx, fixedFrom: !isTemplate(i.cfg.From)}
-	s.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	s := &session{conn: conn, fixedFrom: !isTemplate(i.cfg.From)}
+	s.bind(ctx)
 	s.client, err = smtp.NewClient(conn, i.host())
 	if err != nil {
 		s.stop()
@@ -56,6 +60,12 @@ func (i *Integration) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// bind makes the end of ctx the end of the connection.
+func (s *session) bind(ctx context.Context) {
+	s.ctx, s.begun = ctx, false
+	s.stop = context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 }
 
 func (i *Integration) dial(ctx context.Context, tlsConfig *tls.Config) (net.Conn, error) {
@@ -91,20 +101,20 @@ func (i *Integration) authenticate(s *session, encrypted bool) error {
 		return nil
 	}
 	private := encrypted || loopback(i.host())
-	for mechanism := range strings.FieldsSeq(offered) {
-		auth, key, err := i.mechanism(mechanism, private)
+	for name := range strings.FieldsSeq(offered) {
+		m, err := i.mechanism(s.ctx, name, private)
 		if err != nil {
-			return relay.AsMisconfigured(err)
+			return err
 		}
-		if auth == nil {
+		if m.auth == nil {
 			continue
 		}
-		if err := s.client.Auth(auth); err != nil {
-			return withhold(reply(s.ctx, stageAuth, err), i.cfg.AuthIdentity, i.cfg.AuthUsername, key)
+		if err := s.client.Auth(m.auth); err != nil {
+			return m.judge(withhold(reply(s.ctx, stageAuth, err), i.cfg.AuthIdentity, i.cfg.AuthUsername, m.key))
 		}
 		return nil
 	}
-	hint := "set auth_password for PLAIN and LOGIN, auth_secret for CRAM-MD5"
+	hint := "set auth_password for PLAIN and LOGIN, auth_secret for CRAM-MD5, auth_oauth2 for XOAUTH2"
 	if !private {
 		hint += "; without TLS no password is sent"
 	}
@@ -112,27 +122,68 @@ func (i *Integration) authenticate(s *session, encrypted bool) error {
 		oneLine(offered, maxReplyRunes), hint))
 }
 
-// mechanism returns nil when it knows no such mechanism, has no secret for it, or must not show the secret to the line.
-func (i *Integration) mechanism(name string, private bool) (auth smtp.Auth, key string, err error) {
+// A mechanism is a way to authenticate, with the secret that it shows. Auth is nil when it cannot be used.
+type mechanism struct {
+	auth smtp.Auth
+	key  string
+	// refused is told when the server refuses what was shown; nil when nothing can be done about it.
+	refused func(err error) error
+}
+
+// judge is what an error of the mechanism means.
+func (m mechanism) judge(err error) error {
+	if m.refused != nil && relay.KindOf(err) == relay.Misconfigured {
+		return m.refused(err)
+	}
+	return err
+}
+
+// mechanism returns none when it knows no such mechanism, has no secret for it, or must not show the secret to the line.
+func (i *Integration) mechanism(ctx context.Context, name string, private bool) (mechanism, error) {
+	var m mechanism
+	var err error
 	switch {
 	case name == "CRAM-MD5" && !i.secret.IsZero():
-		key, err = i.secret.Reveal()
-		return smtp.CRAMMD5Auth(i.cfg.AuthUsername, key), key, wrap("auth_secret", err)
+		m.key, err = i.secret.Reveal()
+		m.auth = smtp.CRAMMD5Auth(i.cfg.AuthUsername, m.key)
+		return m, wrap("auth_secret", err)
 	case name == "PLAIN" && !i.password.IsZero() && private:
-		key, err = i.password.Reveal()
-		return smtp.PlainAuth(i.cfg.AuthIdentity, i.cfg.AuthUsername, key, i.host(), true), key, wrap("auth_password", err)
+		m.key, err = i.password.Reveal()
+		m.auth = smtp.PlainAuth(i.cfg.AuthIdentity, i.cfg.AuthUsername, m.key, i.host(), true)
+		return m, wrap("auth_password", err)
 	case name == "LOGIN" && !i.password.IsZero() && private:
-		key, err = i.password.Reveal()
-		return smtp.LoginAuth(i.cfg.AuthUsername, key, i.host(), true), key, wrap("auth_password", err)
+		m.key, err = i.password.Reveal()
+		m.auth = smtp.LoginAuth(i.cfg.AuthUsername, m.key, i.host(), true)
+		return m, wrap("auth_password", err)
+	case name == "XOAUTH2" && i.tokens != nil && private:
+		return i.xoauth2(ctx)
 	}
-	return nil, "", nil
+	return m, nil
+}
+
+// xoauth2 shows an access token. One that was kept may have been revoked meanwhile, which another one mends.
+func (i *Integration) xoauth2(ctx context.Context) (mechanism, error) {
+	token, fresh, err := i.tokens.get(ctx)
+	if err != nil {
+		return mechanism{}, fmt.Errorf("auth_oauth2: %w", err)
+	}
+	return mechanism{
+		auth: smtp.XOAuth2Auth(i.cfg.AuthUsername, token), key: token,
+		refused: func(err error) error {
+			i.tokens.drop(token)
+			if fresh {
+				return err
+			}
+			return relay.AsTokenExpired(err)
+		},
+	}, nil
 }
 
 func wrap(key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", key, err)
+	return relay.AsMisconfigured(fmt.Errorf("%s: %w", key, err))
 }
 
 // loopback reports whether host never leaves this machine.
@@ -166,6 +217,7 @@ func (s *session) send(e envelope) (receipt relay.Receipt, later []string, err e
 		}
 		return relay.Receipt{}, nil, reply(s.ctx, stage, err)
 	}
+	s.begun = true
 	receipt.Refused, later, err = s.recipients(e.To)
 	if err != nil {
 		return relay.Receipt{}, nil, err
