@@ -137,7 +137,7 @@ func replaceSigns(s string, twin func(sign byte) string) string {
 	b.Grow(len(s) + len(s)/8)
 	for i := range len(s) {
 		c := s[i]
-		if c >= utf8.RuneSelf || c > '@' && c < '[' || c > '`' || c == ' ' {
+		if c >= utf8.RuneSelf || c > '@' && c < '[' || c > '`' && c < '{' || c == ' ' {
 			b.WriteByte(c)
 			continue
 		}
@@ -197,6 +197,43 @@ func mdWeCom(s string) string {
 			return "＃" + line[1:]
 		case strings.HasPrefix(line, ">"):
 			return "＞" + line[1:]
+		}
+		return line
+	})
+}
+
+// mdWeComV2 makes a value safe in WeCom's markdown_v2, of which no escape is documented: signs become their full-width
+// twins, and a line begins no list.
+//
+// https://developer.work.weixin.qq.com/document/path/91770
+func mdWeComV2(s string) string {
+	s = clean(s)
+	if !strings.ContainsAny(s, "\\`*_[]|~#>@<-+.\n") {
+		return s
+	}
+	s = replaceSigns(s, func(sign byte) string {
+		switch sign {
+		case '|':
+			return "｜"
+		case '~':
+			return "～"
+		case '\\':
+			return "＼"
+		case '_':
+			return "＿"
+		}
+		if i := strings.IndexByte("`*[]@", sign); i >= 0 {
+			return []string{"｀", "＊", "［", "］", "＠"}[i]
+		}
+		return ""
+	})
+	return eachLine(s, "\n\n", func(line string) string {
+		if i := strings.IndexByte("#>-+", (line + " ")[0]); i >= 0 {
+			return []string{"＃", "＞", "－", "＋"}[i] + line[1:]
+		}
+		digits := len(line) - len(strings.TrimLeft(line, "0123456789"))
+		if digits > 0 && (strings.HasPrefix(line[digits:], ". ") || strings.HasPrefix(line[digits:], ") ")) {
+			return line[:digits] + "．" + line[digits+1:]
 		}
 		return line
 	})
@@ -297,6 +334,14 @@ func linkWeCom(address, text string) string {
 		return "[" + mdWeCom(oneLine(text)) + "](" + u + ")"
 	}
 	return mdWeCom(oneLine(text))
+}
+
+// linkWeComV2 is a link in WeCom's markdown_v2, or the text alone when the address may not be followed.
+func linkWeComV2(address, text string) string {
+	if u := httpURL(address); u != "" {
+		return "[" + mdWeComV2(oneLine(text)) + "](" + u + ")"
+	}
+	return mdWeComV2(oneLine(text))
 }
 
 // linkSlack is a link in Slack's mrkdwn, or the text alone when the address may not be followed.

@@ -37,9 +37,11 @@ func (l *language) functions() map[string]any {
 		"plain":        plain,
 		"mdDingTalk":   mdDingTalk,
 		"mdWeCom":      mdWeCom,
+		"mdWeComV2":    mdWeComV2,
 		"mrkdwn":       mrkdwn,
 		"linkDingTalk": linkDingTalk,
 		"linkWeCom":    linkWeCom,
+		"linkWeComV2":  linkWeComV2,
 		"linkSlack":    linkSlack,
 
 		"default":   func(fallback, s string) string { return orElse(s, fallback) },

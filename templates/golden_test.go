@@ -21,7 +21,7 @@ func blocks() []string {
 	return []string{
 		"relay.headline", "relay.brief", "relay.notes", "relay.link",
 		"relay.dingtalk.title", "relay.dingtalk.text", "relay.dingtalk.plain", "relay.dingtalk.card",
-		"relay.wecom.title", "relay.wecom.text", "relay.wecom.plain",
+		"relay.wecom.title", "relay.wecom.text", "relay.wecom.plain", "relay.wecom.v2", "relay.wecom.card",
 		"relay.slack.title", "relay.slack.titlelink", "relay.slack.pretext", "relay.slack.text", "relay.slack.fallback",
 		"relay.slack.footer", "relay.slack.color", "relay.slack.username", "relay.slack.callbackid",
 		"relay.slack.iconemoji", "relay.slack.iconurl", "relay.slack.messagetext",

@@ -54,6 +54,8 @@ type Message struct {
 
 	// Links are what a card opens: its buttons, or its entries.
 	Links []Link
+	// Card is a template card of WeCom; nil elsewhere.
+	Card *WeComCard
 
 	// Mentioned are those who are notified: ids asked for that also stand in the text. MentionAll notifies everyone.
 	Mentioned  []string

@@ -28,6 +28,9 @@ type answer struct {
 	body        []byte
 }
 
+// FaultNone lets a request pass: those behind it in the queue are for later ones.
+func FaultNone() Fault { return Fault{} }
+
 // FaultAnswer answers with this instead of judging the request. Nothing is delivered.
 func FaultAnswer(status int, contentType, body string) Fault {
 	return Fault{name: "answer", answer: &answer{status: status, contentType: contentType, body: []byte(body)}}

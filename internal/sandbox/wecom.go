@@ -66,7 +66,7 @@ type wecomRobot struct {
 	WeComRobot
 
 	rate  window
-	media map[string]time.Time // media_id to when it was uploaded
+	media map[string]wecomFile // by media_id
 }
 
 func newWeCom(b *board, url string) *WeCom {
@@ -85,7 +85,7 @@ func (w *WeCom) Add(r WeComRobot) string {
 	if known := w.robots[r.Key]; known != nil {
 		known.WeComRobot = r
 	} else {
-		w.robots[r.Key] = &wecomRobot{WeComRobot: r, media: map[string]time.Time{}}
+		w.robots[r.Key] = &wecomRobot{WeComRobot: r, media: map[string]wecomFile{}}
 	}
 	return w.url + "/cgi-bin/webhook/send?key=" + url.QueryEscape(r.Key)
 }
@@ -129,7 +129,7 @@ func (w *WeCom) judge(c *call) ruling {
 	return ruling{
 		answer:  jsonAnswer(map[string]any{"errcode": 0, "errmsg": text}),
 		verdict: Verdict{Text: text},
-		message: m.message(robot.WeComRobot),
+		message: m.message(robot.WeComRobot, robot.media),
 	}
 }
 
@@ -175,13 +175,17 @@ type wecomMessage struct {
 	} `json:"image"`
 	News struct {
 		Articles []struct {
-			Title string `json:"title"`
-			URL   string `json:"url"`
+			Title       string `json:"title"`
+			Description string `json:"description"`
+			URL         string `json:"url"`
+			Picture     string `json:"picurl"`
 		} `json:"articles"`
 	} `json:"news"`
 	File  wecomMedia `json:"file"`
 	Voice wecomMedia `json:"voice"`
-	Card  wecomCard  `json:"template_card"`
+	Card  WeComCard  `json:"template_card"`
+
+	flags []string
 }
 
 type wecomContent struct {
@@ -192,26 +196,12 @@ type wecomMedia struct {
 	MediaID string `json:"media_id"`
 }
 
-type wecomCard struct {
-	Type      string `json:"card_type"`
-	MainTitle struct {
-		Title string `json:"title"`
-		Desc  string `json:"desc"`
-	} `json:"main_title"`
-	SubTitle   string            `json:"sub_title_text"`
-	Horizontal []json.RawMessage `json:"horizontal_content_list"`
-	Vertical   []json.RawMessage `json:"vertical_content_list"`
-	Jumps      []json.RawMessage `json:"jump_list"`
-	Action     *struct {
-		Type int    `json:"type"`
-		URL  string `json:"url"`
-	} `json:"card_action"`
-}
-
 // decodeWeCom returns the message, or the errcode and text of what is wrong with it.
 func decodeWeCom(body []byte, maxText int) (*wecomMessage, int, string) {
 	m := &wecomMessage{}
-	if err := json.Unmarshal(body, m); err != nil {
+	pruned, unknown := wecomFields().prune(body)
+	m.flags = flagsOf(unknown)
+	if err := json.Unmarshal(pruned, m); err != nil {
 		var wrongType *json.UnmarshalTypeError
 		if !errors.As(err, &wrongType) || wrongType.Field == "" {
 			return nil, 40008, "Warning: wrong json format. invalid message type"
@@ -269,30 +259,18 @@ func (m *wecomMessage) checkNews() (*wecomMessage, int, string) {
 		if u, err := url.Parse(a.URL); err != nil || u.Scheme == "" {
 			return nil, 45034, "url is invalid: no scheme"
 		}
+		if len(a.Title) > wecomNewsTitle || len(a.Description) > wecomNewsText {
+			m.flags = append(m.flags, "news.articles: text cut")
+		}
 	}
 	return m, 0, ""
 }
 
 func (m *wecomMessage) checkCard() (*wecomMessage, int, string) {
-	c := m.Card
-	wrong := ""
-	switch {
-	case c.Type != "text_notice" && c.Type != "news_notice":
-		wrong = "card_type"
-	case c.Action == nil || c.Action.Type == 0:
-		wrong = "card_action"
-	case len(c.Horizontal) > 6:
-		wrong = "horizontal_content_list"
-	case len(c.Jumps) > 3:
-		wrong = "jump_list"
-	case len(c.Vertical) > 4:
-		wrong = "vertical_content_list"
-	case c.MainTitle.Title == "" && (c.SubTitle == "" || c.Type == "news_notice"):
-		wrong = "main_title"
-	default:
-		return m, 0, ""
+	if wrong := m.Card.fault(); wrong != "" {
+		return nil, 40058, "template_card." + wrong + " invalid. invalid Request Parameter"
 	}
-	return nil, 40058, "template_card." + wrong + " invalid. invalid Request Parameter"
+	return m, 0, ""
 }
 
 // checkMedia looks a file up: it belongs to one robot and lives three days.
@@ -305,15 +283,15 @@ func (r *wecomRobot) checkMedia(m *wecomMessage, now time.Time) (int, string) {
 	default:
 		return 0, ""
 	}
-	if at, ok := r.media[id]; !ok || now.Sub(at) >= wecomMediaLife {
+	if f, ok := r.media[id]; !ok || now.Sub(f.at) >= wecomMediaLife {
 		return 40007, "invalid media_id"
 	}
 	return 0, ""
 }
 
 // message is what the group sees.
-func (m *wecomMessage) message(r WeComRobot) *Message {
-	out := &Message{Group: r.Group, Robot: r.Robot, Type: m.Type}
+func (m *wecomMessage) message(r WeComRobot, files map[string]wecomFile) *Message {
+	out := &Message{Group: r.Group, Robot: r.Robot, Type: m.Type, Flags: m.flags}
 	switch m.Type {
 	case "text":
 		out.Text = m.Text.Content
@@ -333,11 +311,21 @@ func (m *wecomMessage) message(r WeComRobot) *Message {
 	case "news":
 		for _, a := range m.News.Articles {
 			out.Text += a.Title + "\n"
+			out.Links = append(out.Links, Link{a.Title, a.URL, a.Picture})
+		}
+		if len(m.News.Articles) == 1 { // of several the descriptions do not show
+			out.Title, out.Text = m.News.Articles[0].Title, m.News.Articles[0].Description
 		}
 	case "file", "voice":
 		out.Text = "[文件]"
+		if f, ok := files[m.File.MediaID]; ok {
+			out.Title, out.Text = f.name, f.content
+		}
 	case "template_card":
-		out.Title, out.Text = m.Card.MainTitle.Title, m.Card.MainTitle.Desc+"\n"+m.Card.SubTitle
+		out.Title, out.Text, out.Card = m.Card.MainTitle.Title, m.Card.SubTitle, &m.Card
+		for _, j := range m.Card.Jumps {
+			out.Links = append(out.Links, Link{j.Title, j.URL, ""})
+		}
 	}
 	if m.Type == "text" || m.Type == "markdown" { // markdown_v2 has no mentions
 		out.Mentioned = append(out.Mentioned, inlineMentions(out.Text)...)
@@ -371,35 +359,42 @@ func (w *WeCom) upload(c *call) ruling {
 	}
 	kind := c.URL.Query().Get("type")
 	limit := map[string]int{"file": wecomMaxFile, "voice": wecomMaxVoice}[kind]
-	size := mediaSize(c)
-	if size < wecomMinFile || size > limit {
+	f := wecomFile{at: c.now}
+	f.name, f.content = media(c)
+	if len(f.content) < wecomMinFile || len(f.content) > limit {
 		return w.refuse(c, 40006, "invalid media size")
 	}
-	maps.DeleteFunc(robot.media, func(_ string, at time.Time) bool { return c.now.Sub(at) >= wecomMediaLife })
+	maps.DeleteFunc(robot.media, func(_ string, f wecomFile) bool { return c.now.Sub(f.at) >= wecomMediaLife })
 	w.hints++
 	id := fmt.Sprintf("3%s-%d", strings.Repeat("a", 40), w.hints)
-	robot.media[id] = c.now
+	robot.media[id] = f
 	return ruling{answer: jsonAnswer(map[string]any{
 		"errcode": 0, "errmsg": "ok", "type": kind, "media_id": id, "created_at": strconv.FormatInt(c.now.Unix(), 10),
 	}), verdict: Verdict{Text: "ok"}}
 }
 
-// mediaSize is the size of the part named media; zero when it is missing or has no file name.
-func mediaSize(c *call) int {
+// wecomFile is a file that was uploaded.
+type wecomFile struct {
+	at            time.Time
+	name, content string
+}
+
+// media is the part of a form that the vendor takes; without content when it is missing or has no file name.
+func media(c *call) (name, content string) {
 	r := c.Clone(c.Context())
 	r.Body = io.NopCloser(strings.NewReader(string(c.body)))
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return 0
+		return "", ""
 	}
 	for {
 		part, err := parts.NextPart()
 		if err != nil {
-			return 0
+			return "", ""
 		}
 		if part.FormName() == "media" && part.FileName() != "" {
-			n, _ := io.Copy(io.Discard, part)
-			return int(n)
+			b, _ := io.ReadAll(part)
+			return part.FileName(), string(b)
 		}
 	}
 }

@@ -70,24 +70,43 @@ func TestWeComAnswers(t *testing.T) {
 		"escaped Chinese counts decoded": {
 			body: `{"msgtype":"text","text":{"content":"` + strings.Repeat(`\u544a`, 682) + `"}}`,
 		},
-		"image not Base64":  {body: `{"msgtype":"image","image":{"base64":"***","md5":"x"}}`, code: 40009},
-		"image over 2 MB":   {body: picture(strings.Repeat("x", 2<<20+1), ""), code: 40009},
-		"image wrong md5":   {body: picture("x", "00"), code: 301019},
-		"image":             {body: picture("x", "")},
-		"news empty":        {body: news(), code: 40058},
-		"news nine":         {body: news(article, article, article, article, article, article, article, article, article), code: 40058},
-		"news no scheme":    {body: news(`{"title":"t","url":"example.org"}`), code: 45034},
-		"news":              {body: news(article)},
-		"file unknown":      {body: `{"msgtype":"file","file":{"media_id":"x"}}`, code: 40007},
-		"card type":         {body: card(`"card_type":"button",` + title + `,` + action), code: 40058},
-		"card no action":    {body: card(`"card_type":"text_notice",` + title), code: 40058},
-		"card no title":     {body: card(`"card_type":"text_notice",` + action), code: 40058},
-		"card seven rows":   {body: card(`"card_type":"text_notice",` + title + `,` + action + `,"horizontal_content_list":` + list(7)), code: 40058},
-		"card four jumps":   {body: card(`"card_type":"text_notice",` + title + `,` + action + `,"jump_list":` + list(4)), code: 40058},
-		"card five columns": {body: card(`"card_type":"news_notice",` + title + `,` + action + `,"vertical_content_list":` + list(5)), code: 40058},
-		"card sub title":    {body: card(`"card_type":"text_notice","sub_title_text":"s",` + action)},
-		"card":              {body: card(`"card_type":"text_notice",` + title + `,` + action)},
-		"unknown fields":    {body: `{"msgtype":"text","text":{"content":"x","more":1},"safe":"0"}`},
+		"image not Base64":        {body: `{"msgtype":"image","image":{"base64":"***","md5":"x"}}`, code: 40009},
+		"image over 2 MB":         {body: picture(strings.Repeat("x", 2<<20+1), ""), code: 40009},
+		"image wrong md5":         {body: picture("x", "00"), code: 301019},
+		"image":                   {body: picture("x", "")},
+		"news empty":              {body: news(), code: 40058},
+		"news nine":               {body: news(article, article, article, article, article, article, article, article, article), code: 40058},
+		"news no scheme":          {body: news(`{"title":"t","url":"example.org"}`), code: 45034},
+		"news":                    {body: news(article)},
+		"file unknown":            {body: `{"msgtype":"file","file":{"media_id":"x"}}`, code: 40007},
+		"card type":               {body: card(`"card_type":"button",` + title + `,` + action), code: 40058},
+		"card no action":          {body: card(`"card_type":"text_notice",` + title), code: 40058},
+		"card no title":           {body: card(`"card_type":"text_notice",` + action), code: 40058},
+		"card seven rows":         {body: card(`"card_type":"text_notice",` + title + `,` + action + `,"horizontal_content_list":` + list(7)), code: 40058},
+		"card four jumps":         {body: card(`"card_type":"text_notice",` + title + `,` + action + `,"jump_list":` + list(4)), code: 40058},
+		"card five columns":       {body: card(`"card_type":"news_notice",` + title + `,` + action + `,"vertical_content_list":` + list(5)), code: 40058},
+		"card sub title":          {body: card(`"card_type":"text_notice","sub_title_text":"s",` + action)},
+		"card":                    {body: card(`"card_type":"text_notice",` + title + `,` + action)},
+		"card action without URL": {body: card(`"card_type":"text_notice",` + title + `,"card_action":{"type":1}`), code: 40058},
+		"card row without name": {
+			body: card(`"card_type":"text_notice",` + title + `,` + action + `,"horizontal_content_list":[{"value":"v"}]`), code: 40058,
+		},
+		"card row without URL": {
+			body: card(`"card_type":"text_notice",` + title + `,` + action +
+				`,"horizontal_content_list":[{"type":1,"keyname":"k","value":"v"}]`), code: 40058,
+		},
+		"card jump without title": {
+			body: card(`"card_type":"text_notice",` + title + `,` + action + `,"jump_list":[{"type":1,"url":"http://h"}]`), code: 40058,
+		},
+		"card without picture": {body: card(`"card_type":"news_notice",` + title + `,` + action), code: 40058},
+		"card too wide": {
+			body: card(`"card_type":"news_notice",` + title + `,` + action + `,"card_image":{"url":"http://p","aspect_ratio":3}`),
+			code: 40058,
+		},
+		"card with picture": {
+			body: card(`"card_type":"news_notice",` + title + `,` + action + `,"card_image":{"url":"http://p","aspect_ratio":2.25}`),
+		},
+		"unknown fields": {body: `{"msgtype":"text","text":{"content":"x","more":1},"safe":"0"}`},
 		"a warning is a success": {
 			robot: sandbox.WeComRobot{WarnOnSuccess: true}, text: "ok. Warning: wrong json format. ",
 		},
@@ -112,6 +131,24 @@ func TestWeComAnswers(t *testing.T) {
 			}
 			require.Equal(t, c.code == 0, len(sb.Inbox("wecom")) == 1)
 		})
+	}
+}
+
+// What the vendor ignores or cuts is said, so that a sender's slip shows.
+func TestWeComFlags(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string][]string{
+		`{"msgtype":"text","text":{"content":"x","mentioned":["a"]}}`: {"unknown field text.mentioned"},
+		`{"msgtype":"news","news":{"articles":[{"title":"` + strings.Repeat("长", 43) + `","url":"http://h","picUrl":"x"}]}}`: {
+			"unknown field news.articles.picUrl", "news.articles: text cut",
+		},
+		`{"msgtype":"template_card","template_card":{"card_type":"text_notice","main_title":{"title":"t","text":"x"},` +
+			`"card_action":{"type":1,"url":"http://h"}}}`: {"unknown field template_card.main_title.text"},
+		wecomText: nil,
+	} {
+		sb, _ := start(t)
+		require.Zero(t, errcode(t, post(t, sb.WeCom.Add(sandbox.WeComRobot{Key: "k"}), body)))
+		require.Equal(t, want, sb.Inbox("wecom")[0].Flags)
 	}
 }
 

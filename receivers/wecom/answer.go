@@ -36,12 +36,18 @@ func classify(resp *httpclient.Response, key string) error {
 	}
 	text, _, _ := strings.Cut(a.Message, ", hint:") // its tail is our own address and a link
 	err := fmt.Errorf("errcode %s: %s", a.Code, robots.Label(text, key))
+	if a.Code == "40007" {
+		err = fmt.Errorf("%w: %w", errMedia, err)
+	}
 	kind := kindOf(a.Code)
 	if kind == relay.RateLimited {
 		return relay.AsRateLimited(err, ban)
 	}
 	return &relay.Error{Kind: kind, Err: err}
 }
+
+// errMedia is WeCom's word for a file that it does not have, or not any more.
+var errMedia = errors.New("unknown file")
 
 // kindOf says what an errcode means, apart from 0.
 // https://developer.work.weixin.qq.com/document/path/90313, and codes seen in practice.

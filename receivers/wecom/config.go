@@ -1,6 +1,8 @@
 package wecom
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/common/config"
@@ -22,18 +24,47 @@ func (g Globals) Validate(f *fault.List) {
 	robots.ValidateAPI(g.APIURL, f.In("wecom_api_url"))
 }
 
-// The forms of a message.
+// The forms of a message. https://developer.work.weixin.qq.com/document/path/91770
 const (
-	TypeMarkdown = "markdown"
-	TypeText     = "text"
+	TypeMarkdown     = "markdown"
+	TypeMarkdownV2   = "markdown_v2"
+	TypeText         = "text"
+	TypeNews         = "news"
+	TypeTemplateCard = "template_card"
+	TypeImage        = "image"
+	TypeFile         = "file"
 )
+
+// The forms of a template_card.
+const (
+	CardText = "text_notice"
+	CardNews = "news_notice"
+)
+
+// defaultTexts are the default of the key text, by message type.
+func defaultTexts() map[string]string {
+	return map[string]string{
+		TypeMarkdown:     DefaultText,
+		TypeMarkdownV2:   DefaultTextV2,
+		TypeText:         DefaultPlain,
+		TypeNews:         DefaultBrief,
+		TypeTemplateCard: DefaultCard,
+		TypeImage:        DefaultPlain,
+		TypeFile:         DefaultPlain,
+	}
+}
 
 // Defaults of the keys.
 const (
 	DefaultAPIURL = "https://qyapi.weixin.qq.com/cgi-bin/"
 	DefaultTitle  = `{{ template "relay.wecom.title" . }}`
-	DefaultText   = `{{ template "relay.wecom.text" . }}`  // of markdown
-	DefaultPlain  = `{{ template "relay.wecom.plain" . }}` // of text
+	DefaultText   = `{{ template "relay.wecom.text" . }}`
+	DefaultTextV2 = `{{ template "relay.wecom.v2" . }}`
+	DefaultPlain  = `{{ template "relay.wecom.plain" . }}`
+	DefaultBrief  = `{{ template "relay.brief" . }}`
+	DefaultCard   = `{{ template "relay.wecom.card" . }}`
+	DefaultAlert  = `{{ template "relay.headline" . }}`
+	DefaultLink   = `{{ template "relay.link" . }}`
 )
 
 // Config is an item of wecom_configs: a group robot, or a pool of them.
@@ -47,15 +78,31 @@ type Config struct {
 	// URLs are a pool: robots of one group. A message goes out through whichever may send.
 	URLs []PoolRobot `yaml:"urls,omitempty"`
 
-	// MessageType is markdown (default) or text.
+	// MessageType is markdown (default), markdown_v2, text, news, template_card, image or file.
 	MessageType string `yaml:"message_type,omitempty"`
-	// Title is a template: the first line of a message that only lists and counts its alerts. WeCom shows no titles.
+	// CardType is the form of a template_card: text_notice (default) or news_notice.
+	CardType string `yaml:"card_type,omitempty"`
+	// Title is a template: that of news and cards, and the first line of a message that only lists and counts its alerts.
+	// WeCom shows no titles otherwise.
 	Title string `yaml:"title,omitempty"`
-	// Text is a template: the message, in markdown or, when message_type is text, without markup.
+	// Text is a template: the message. It is markup, when message_type is markdown or markdown_v2.
 	Text string `yaml:"text,omitempty"`
-	// TextTwin sends a text message after the markdown, for readers in WeChat, where markdown does not show. It carries
-	// the mentions then.
+	// TextTwin sends a text message after one that does not show in WeChat, for readers there. It carries the mentions
+	// then.
 	TextTwin bool `yaml:"text_twin,omitempty"`
+	// Fields are the rows of a template_card about one alert; default: DefaultFields. One without a value is left out.
+	Fields []Field `yaml:"fields,omitempty"`
+	// Buttons are the links below a template_card; default: robots.DefaultButtons. One that leads nowhere is left out, and
+	// WeCom shows three.
+	Buttons []robots.Button `yaml:"buttons,omitempty"`
+	// AlertTitle is a template: the line of an alert in news or a template_card about several.
+	AlertTitle string `yaml:"alert_title,omitempty"`
+	// LinkURL is a template: where news or a template_card leads, and the line of an alert in it.
+	LinkURL string `yaml:"link_url,omitempty"`
+	// PictureURL is a template: the picture of news or of a news_notice, at an address that everybody can reach.
+	PictureURL string `yaml:"picture_url,omitempty"`
+	// ImageFile is the picture, PNG or JPG, that an image sends after its text. It is read when it is sent.
+	ImageFile secret.File `yaml:"image_file,omitempty"`
 	// Mention says who is notified by name, once for each notification.
 	Mention Mention `yaml:"mention,omitempty"`
 
@@ -95,21 +142,22 @@ func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 
 // SetDefaults fills in what was not given.
 func (c *Config) SetDefaults(g Globals) {
-	c.apiURL = g.APIURL
-	if c.apiURL == "" {
-		c.apiURL = DefaultAPIURL
-	}
-	if c.MessageType == "" {
-		c.MessageType = TypeMarkdown
-	}
-	if c.Title == "" {
-		c.Title = DefaultTitle
-	}
-	if c.Text == "" {
-		c.Text = DefaultText
-		if c.MessageType == TypeText {
-			c.Text = DefaultPlain
+	c.apiURL = cmp.Or(g.APIURL, DefaultAPIURL)
+	c.MessageType = cmp.Or(c.MessageType, TypeMarkdown)
+	c.Title = cmp.Or(c.Title, DefaultTitle)
+	c.Text = cmp.Or(c.Text, defaultTexts()[c.MessageType])
+	if c.MessageType == TypeTemplateCard {
+		c.CardType = cmp.Or(c.CardType, CardText)
+		if c.Fields == nil {
+			c.Fields = DefaultFields()
 		}
+		if c.Buttons == nil {
+			c.Buttons = robots.DefaultButtons()
+		}
+	}
+	if c.MessageType == TypeNews || c.MessageType == TypeTemplateCard {
+		c.AlertTitle = cmp.Or(c.AlertTitle, DefaultAlert)
+		c.LinkURL = cmp.Or(c.LinkURL, DefaultLink)
 	}
 }
 
@@ -124,33 +172,70 @@ func (c *Config) Validate(f *fault.List) {
 	for i := range c.URLs {
 		c.URLs[i].credential().Validate(f.In("urls").Item(i))
 	}
-	switch c.MessageType {
-	case TypeMarkdown:
-		if len(c.Mention.Mobiles) > 0 && !c.TextTwin {
-			f.In("mention").In("mobiles").Addf("are notified by text messages only: set message_type: text or text_twin: true")
-		}
-	case TypeText:
-		if c.TextTwin {
-			f.In("text_twin").Addf("is for message_type: markdown")
-		}
-	default:
-		f.In("message_type").Addf("must be markdown or text, not %q", c.MessageType)
+	if defaultTexts()[c.MessageType] == "" {
+		f.In("message_type").Addf(
+			"must be markdown, markdown_v2, text, news, template_card, image or file, not %q", c.MessageType)
 	}
-	c.Mention.validate(f.In("mention"))
+	c.validateCard(f)
+	c.validateMention(f)
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
 	}
 }
 
-func (m Mention) validate(f *fault.List) {
-	for _, list := range []struct {
-		key   string
-		names []string
-	}{{"user_ids", m.UserIDs}, {"mobiles", m.Mobiles}} {
-		for i, name := range list.names {
-			if name == "" || strings.ContainsAny(name, " \t\r\n@<>") {
-				f.In(list.key).Item(i).Addf("must be one word without @, < and >")
-			}
+// validateCard looks at what only some message types have.
+func (c *Config) validateCard(f *fault.List) {
+	robots.ValidateButtons(c.Buttons, f.In("buttons"))
+	for n, field := range c.Fields {
+		if field.Title == "" || field.Value == "" {
+			f.In("fields").Item(n).Addf("title and value are required")
 		}
 	}
+	switch c.CardType {
+	case "", CardText:
+	case CardNews:
+		if c.PictureURL == "" {
+			f.In("picture_url").Addf("is required: WeCom takes no news_notice without a picture")
+		}
+	default:
+		f.In("card_type").Addf("must be text_notice or news_notice, not %q", c.CardType)
+	}
+	if c.MessageType == TypeImage && c.ImageFile == "" {
+		f.In("image_file").Addf("is required")
+	}
+	for _, k := range []struct {
+		key   string
+		given bool
+		types []string
+	}{
+		{"card_type", c.CardType != "", []string{TypeTemplateCard}},
+		{"fields", c.Fields != nil, []string{TypeTemplateCard}},
+		{"buttons", c.Buttons != nil, []string{TypeTemplateCard}},
+		{"alert_title", c.AlertTitle != "", []string{TypeNews, TypeTemplateCard}},
+		{"link_url", c.LinkURL != "", []string{TypeNews, TypeTemplateCard}},
+		{"picture_url", c.PictureURL != "", []string{TypeNews, TypeTemplateCard}},
+		{"image_file", c.ImageFile != "", []string{TypeImage}},
+		{"text_twin", c.TextTwin, []string{TypeMarkdown, TypeMarkdownV2, TypeNews, TypeTemplateCard}},
+	} {
+		if k.given && !slices.Contains(k.types, c.MessageType) {
+			f.In(k.key).Addf("is for message_type: %s", strings.Join(k.types, ", "))
+		}
+	}
+}
+
+// validateMention names those whom the message cannot mention. A text twin can mention everybody.
+func (c *Config) validateMention(f *fault.List) {
+	m := c.Mention
+	switch c.MessageType {
+	case TypeMarkdown:
+		if len(m.Mobiles) > 0 && !c.TextTwin {
+			f.In("mention").In("mobiles").Addf("are notified by text messages only: set message_type: text or text_twin: true")
+		}
+	case TypeMarkdownV2, TypeNews, TypeTemplateCard:
+		if (len(m.Mobiles)+len(m.UserIDs) > 0 || m.All) && !c.TextTwin {
+			f.In("mention").Addf("a %s mentions nobody: set text_twin: true", c.MessageType)
+		}
+	}
+	robots.ValidateNames(m.UserIDs, "@<>", f.In("mention").In("user_ids"))
+	robots.ValidateNames(m.Mobiles, "@<>", f.In("mention").In("mobiles"))
 }

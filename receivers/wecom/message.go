@@ -1,27 +1,35 @@
 package wecom
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/split"
 )
 
-// The limits of a message, in bytes of its content. WeCom refuses what is longer (errcode 40058).
+// The limits of a robot's message, in bytes of its content. WeCom refuses what is longer (errcode 40058).
 // https://developer.work.weixin.qq.com/document/path/91770
 const (
 	maxText     = 2048
-	maxMarkdown = 4096
+	maxMarkdown = 4096 // of markdown and markdown_v2
 )
 
 // body is the request.
 type body struct {
-	Type     string    `json:"msgtype"`
-	Text     *text     `json:"text,omitempty"`
-	Markdown *markdown `json:"markdown,omitempty"`
+	Type       string    `json:"msgtype"`
+	Text       *text     `json:"text,omitempty"`
+	Markdown   *markdown `json:"markdown,omitempty"`
+	MarkdownV2 *markdown `json:"markdown_v2,omitempty"`
+	News       *news     `json:"news,omitempty"`
+	Card       *card     `json:"template_card,omitempty"`
+	// Image and File are finished when they are sent: the picture is read, the file uploaded.
+	Image *image `json:"image,omitempty"`
+	File  *file  `json:"file,omitempty"`
 }
 
 type text struct {
@@ -34,131 +42,170 @@ type markdown struct {
 	Content string `json:"content"`
 }
 
-// all mentions everyone, in a list of users.
-const all = "@all"
+// writer renders deliveries into the bodies of messages.
+type writer struct {
+	templates   relay.Renderer
+	locale      string
+	title, text relay.Template
+	twin        relay.Template // nil without text_twin
+	cards       cards
+	messageType string
+	maxParts    int
+	maxMarkdown int // bytes
+	mention     mention
+	externalURL string
+}
+
+func newWriter(c Config, env relay.Env) (writer, error) {
+	w := writer{
+		templates:   env.Templates,
+		locale:      c.Locale,
+		messageType: c.MessageType,
+		maxParts:    c.Parts(),
+		maxMarkdown: maxMarkdown,
+		externalURL: env.ExternalURL,
+	}
+	var errs [5]error
+	w.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
+	w.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
+	if c.TextTwin {
+		w.twin, errs[2] = env.Templates.Text(c.Locale, DefaultPlain)
+	}
+	w.cards, errs[3] = newCards(c, env.Templates)
+	w.mention, errs[4] = newMention(c, env.Templates)
+	return w, errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), fault.At("text_twin", errs[2]), errs[3],
+		fault.At("mention", errs[4]))
+}
 
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
-// in which nothing is markup.
-func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	view := relay.View{Delivery: &d}
-	whom := i.whom(&d)
-	main := form{i, i.text, i.messageType, "", whom}
-	twin := i.twin != nil && !d.Plain
-	if twin {
-		main.mention = Mention{}
-	}
-	messages, err := main.render(view, i.maxParts)
+// in which nothing is markup. A card that would lead nowhere is sent as text, too.
+func (w *writer) Render(d relay.Delivery) ([]relay.Message, error) {
+	whom, err := w.mention.of(&d)
 	if err != nil {
 		return nil, err
 	}
-	if twin {
-		more, err := form{i, i.twin, TypeText, "-twin", whom}.render(view, 1)
+	main := form{writer: w, text: w.text, messageType: w.messageType, whom: whom}
+	if d.Plain || len(d.Tellings) > 1 { // one text
+		return numbered(main.render(relay.View{Delivery: &d}, w.maxParts))
+	}
+	parts := w.maxParts
+	switch {
+	case w.twin != nil:
+		main.whom = nil
+	case w.messageType == TypeImage:
+		parts = max(1, parts-1)
+	case w.messageType == TypeFile:
+		parts = 1 // all of it is in the file
+	}
+	messages, err := main.render(relay.View{Delivery: &d}, parts)
+	if err != nil {
+		return nil, err
+	}
+	if w.twin != nil {
+		twin := form{writer: w, text: w.twin, messageType: TypeText, suffix: "-twin", whom: whom}
+		more, err := twin.render(relay.View{Delivery: &d}, 1)
 		if err != nil {
 			return nil, err
 		}
 		messages = append(messages, more...)
 	}
+	return numbered(append(messages, w.attached(&d, messages)...), nil)
+}
+
+// numbered gives messages their places.
+func numbered(messages []relay.Message, err error) ([]relay.Message, error) {
 	for n := range messages {
 		messages[n].Part, messages[n].Parts = n+1, len(messages)
 	}
-	return messages, nil
-}
-
-// whom says whom a delivery notifies: those that the configuration names and whom it concerns.
-func (i *Integration) whom(d *relay.Delivery) Mention {
-	m := Mention{UserIDs: slices.Clone(i.mention.UserIDs), Mobiles: slices.Clone(i.mention.Mobiles), All: i.mention.All}
-	for _, p := range d.People {
-		switch {
-		case p.WeComUserID != "" && !slices.Contains(m.UserIDs, p.WeComUserID):
-			m.UserIDs = append(m.UserIDs, p.WeComUserID)
-		case p.WeComUserID == "" && p.Mobile != "" && !slices.Contains(m.Mobiles, p.Mobile):
-			m.Mobiles = append(m.Mobiles, p.Mobile)
-		}
-	}
-	return m
+	return messages, err
 }
 
 // form is one of the ways in which a notification is told.
 type form struct {
-	*Integration
+	*writer
 
 	text        relay.Template
 	messageType string
 	suffix      string // of message ids
-	mention     Mention
+	whom        *whom
 }
 
 func (f form) render(v relay.View, maxParts int) ([]relay.Message, error) {
 	room := maxText
-	if f.messageType == TypeMarkdown {
-		room = maxMarkdown
-		v.Mentions = f.mention.inMarkdown()
+	switch f.messageType {
+	case TypeMarkdown, TypeMarkdownV2:
+		room = f.maxMarkdown
+	case TypeNews, TypeTemplateCard:
+		room = f.cards.rows() * rowRoom
 	}
 	return split.Render(v, split.Limits{Parts: maxParts, Room: room}, f.part)
-}
-
-// inMarkdown is how people are mentioned in the text of a markdown message.
-func (m Mention) inMarkdown() []string {
-	var names []string
-	for _, id := range m.users() {
-		names = append(names, "<@"+strings.TrimPrefix(id, "@")+">")
-	}
-	return names
-}
-
-// users are the ids of those mentioned, with @all for everyone.
-func (m Mention) users() []string {
-	if m.All {
-		return append(slices.Clone(m.UserIDs), all)
-	}
-	return m.UserIDs
 }
 
 // part renders one message and says how many bytes it could be longer.
 func (f form) part(p split.Part) (relay.Message, int, error) {
 	m := relay.Message{ID: fmt.Sprintf("%s-%d%s", p.Delivery.ID, max(1, p.Part), f.suffix)}
+	if p.Part > 1 {
+		f.whom = nil // once is enough
+	}
 	if p.Delivery.Plain {
 		m.Fallback = fallback
 	}
-	mention := f.mention
-	if p.Part > 1 {
-		mention, p.Mentions = Mention{}, nil // once is enough
+	if p.Delivery.Plain || p.Compact() {
+		content, err := f.plain(p, &m)
+		if err != nil {
+			return m, 0, err
+		}
+		return m, f.asText(content, &m), nil
 	}
-	asText := f.messageType == TypeText || p.Delivery.Plain || p.Compact()
-	if asText {
-		p.Mentions = nil
+	switch f.messageType {
+	case TypeNews, TypeTemplateCard:
+		return f.asCard(p, m)
+	case TypeMarkdown:
+		p.Mentions = f.whom.inMarkdown()
 	}
-	content, err := f.words(p, &m)
+	content, err := f.text.Execute(p.View)
 	if err != nil {
 		return m, 0, err
 	}
-	m.Text = complete(content, p.Mentions)
-	if asText {
-		m.Body = robots.Encode(body{Type: TypeText, Text: &text{m.Text, mention.users(), mention.Mobiles}})
-		return m, maxText - len(m.Text), nil
+	switch f.messageType {
+	case TypeMarkdown:
+		m.Text = complete(content, p.Mentions)
+		m.Body = robots.Encode(body{Type: TypeMarkdown, Markdown: &markdown{m.Text}})
+		return m, f.maxMarkdown - len(m.Text), nil
+	case TypeMarkdownV2:
+		m.Text = complete(content, nil)
+		m.Body = robots.Encode(body{Type: TypeMarkdownV2, MarkdownV2: &markdown{m.Text}})
+		return m, f.maxMarkdown - len(m.Text), nil
 	}
-	m.Body = robots.Encode(body{Type: TypeMarkdown, Markdown: &markdown{m.Text}})
-	return m, maxMarkdown - len(m.Text), nil
+	return m, f.asText(content, &m), nil
+}
+
+// asText makes a text message and says how many bytes it could be longer.
+func (f form) asText(content string, m *relay.Message) int {
+	m.Text = complete(content, nil)
+	t := &text{Content: m.Text}
+	if f.whom != nil {
+		t.Mentioned, t.MentionedMobiles = f.whom.users, f.whom.mobiles
+	}
+	m.Body = robots.Encode(body{Type: TypeText, Text: t})
+	return maxText - len(m.Text)
 }
 
 // fallback is why a message is not in the configured form.
 const fallback = "the built-in text stands in: the template failed, or WeCom refused its result"
 
-// words are the text of a part.
-func (f form) words(p split.Part, m *relay.Message) (string, error) {
-	switch {
-	case p.Compact():
-		title, err := f.heading(p)
-		if err != nil {
-			return "", err
-		}
-		list, counted := f.templates.Compact(f.locale, p.Notification(), p.Omitted, p.Room)
-		m.Omitted = counted
-		return p.Join(title, list, f.externalURL), nil
-	case p.Delivery.Plain:
+// plain are the built-in words of a part.
+func (f form) plain(p split.Part, m *relay.Message) (string, error) {
+	if !p.Compact() {
 		return f.templates.Plain(f.locale, p.View), nil
 	}
-	return f.text.Execute(p.View)
+	title, err := f.heading(p)
+	if err != nil {
+		return "", err
+	}
+	list, counted := f.templates.Compact(f.locale, p.Notification(), p.Omitted, p.Room)
+	m.Omitted = counted
+	return p.Join(title, list, f.externalURL), nil
 }
 
 // heading stands above the lines of a compact part.

@@ -61,6 +61,57 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
+// Whatever the message type, the vendor takes all of it, and ignores or cuts nothing.
+func TestSandboxTakesEachType(t *testing.T) {
+	t.Parallel()
+	for _, c := range types(t) {
+		t.Run(nameOf(c), func(t *testing.T) {
+			t.Parallel()
+			c.Mention = mentionOf(c)
+			vendor, setup := inSandbox(t, c)
+			for _, story := range receiverstest.Stories() {
+				messages, err := setup.Render(receiverstest.Story(t, story))
+				require.NoError(t, err)
+				for _, m := range messages {
+					_, err := setup.Send(t.Context(), m)
+					require.NoError(t, err, story)
+				}
+			}
+			kinds := map[string]int{}
+			for _, m := range vendor.Inbox(sandbox.InboxWeCom) {
+				require.Empty(t, m.Flags, m.Text)
+				kinds[m.Type]++
+			}
+			require.Positive(t, kinds[c.MessageType], kinds)
+		})
+	}
+}
+
+// A file has all alerts, however many; WeCom keeps it for one robot and for three days, and each try hands it over anew.
+func TestSandboxFile(t *testing.T) {
+	t.Parallel()
+	vendor, setup := inSandbox(t, wecom.Config{MessageType: "file"})
+	d := receiverstest.Many(200)
+	messages, err := setup.Render(d)
+	require.NoError(t, err)
+	require.Len(t, messages, 2)
+	vendor.WeCom.Inject("", sandbox.FaultNone(),
+		sandbox.FaultAnswer(200, "application/json", `{"errcode":40007,"errmsg":"invalid media_id"}`))
+	_, err = setup.Send(t.Context(), messages[1])
+	require.NoError(t, err, "uploaded once more")
+	file := vendor.Inbox(sandbox.InboxWeCom)[0]
+	require.Equal(t, "file", file.Type)
+	require.Regexp(t, `^.* DiskFull.*\.txt$`, file.Title)
+	for _, a := range d.Notification().Alerts {
+		require.Contains(t, file.Text, a.Labels["instance"])
+	}
+	vendor.WeCom.Inject("", sandbox.FaultNone(),
+		sandbox.FaultAnswer(200, "application/json", `{"errcode":40007,"errmsg":"invalid media_id"}`), sandbox.FaultNone(),
+		sandbox.FaultAnswer(200, "application/json", `{"errcode":40007,"errmsg":"invalid media_id"}`))
+	_, err = setup.Send(t.Context(), messages[1])
+	require.Equal(t, relay.Refused, relay.KindOf(err))
+}
+
 func TestSandboxRefusals(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

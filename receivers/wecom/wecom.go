@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -22,18 +23,12 @@ import (
 
 // Integration is one item of wecom_configs.
 type Integration struct {
-	name   string
-	robots robots.Pool[*robots.Robot]
-	client *http.Client
+	writer
 
-	templates   relay.Renderer
-	locale      string
-	title, text relay.Template
-	twin        relay.Template // nil without text_twin
-	messageType string
-	maxParts    int
-	mention     Mention
-	externalURL string
+	name      string
+	robots    robots.Pool[*robots.Robot]
+	client    *http.Client
+	imageFile string
 }
 
 var _ relay.Integration = (*Integration)(nil)
@@ -47,28 +42,14 @@ const (
 
 // New makes the integration of a valid c. Its error names the keys at fault.
 func New(c Config, env relay.Env) (relay.Setup, error) {
-	i := &Integration{
-		client:      env.HTTPClient,
-		templates:   env.Templates,
-		locale:      c.Locale,
-		messageType: c.MessageType,
-		maxParts:    c.Parts(),
-		mention:     c.Mention,
-		externalURL: env.ExternalURL,
-	}
-	var errs [5]error
-	i.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
-	i.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
-	if c.TextTwin {
-		i.twin, errs[2] = env.Templates.Text(c.Locale, DefaultPlain)
-	}
+	i := &Integration{client: env.HTTPClient, imageFile: string(c.ImageFile)}
+	var errs [3]error
+	i.writer, errs[0] = newWriter(c, env)
 	if c.HTTPConfig != nil {
-		i.client, errs[3] = httpclient.New(c.HTTPConfig, "wecom")
+		i.client, errs[1] = httpclient.New(c.HTTPConfig, "wecom")
 	}
-	i.robots, errs[4] = c.open()
-	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), fault.At("text_twin", errs[2]),
-		fault.At("http_config", errs[3]), errs[4])
-	if err != nil {
+	i.robots, errs[2] = c.open()
+	if err := errors.Join(errs[0], fault.At("http_config", errs[1]), errs[2]); err != nil {
 		return relay.Setup{}, err
 	}
 
@@ -87,18 +68,37 @@ func (i *Integration) Destination(*relay.Notification) (relay.Destination, error
 	return relay.Destination{Key: i.name}, nil
 }
 
-// Send posts one message through the robot whose slot was claimed.
+// Send posts one message through the robot whose slot was claimed. A file that WeCom does not find any more it uploads
+// once more.
 func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
 	u, err := i.robots.With(m.Limiter).URL()
 	if err != nil {
 		return relay.Receipt{}, relay.AsMisconfigured(fmt.Errorf("wecom: %w", err))
 	}
-	resp, err := httpclient.PostJSON(ctx, i.client, u.String(), m.Body)
-	if err != nil {
-		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
+	receipt, err := i.post(ctx, u, m.Body)
+	if errors.Is(err, errMedia) {
+		receipt, err = i.post(ctx, u, m.Body)
 	}
-	if err := classify(resp, u.Query().Get(tokenKey)); err != nil {
-		return relay.Receipt{}, fmt.Errorf("wecom: post message: %w", err)
+	if err != nil {
+		return relay.Receipt{}, fmt.Errorf("wecom: %w", err)
+	}
+	return receipt, nil
+}
+
+func (i *Integration) post(ctx context.Context, robot *url.URL, content []byte) (relay.Receipt, error) {
+	content, leftOut, err := i.finish(ctx, robot, content)
+	if err != nil {
+		return relay.Receipt{}, fmt.Errorf("upload file: %w", err)
+	}
+	if leftOut != "" {
+		return relay.Receipt{Detail: leftOut}, nil
+	}
+	resp, err := httpclient.PostJSON(ctx, i.client, robot.String(), content)
+	if err != nil {
+		return relay.Receipt{}, fmt.Errorf("post message: %w", err)
+	}
+	if err := classify(resp, robot.Query().Get(tokenKey)); err != nil {
+		return relay.Receipt{}, fmt.Errorf("post message: %w", err)
 	}
 	return relay.Receipt{Detail: "errcode 0"}, nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/robots"
+	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/receiverstest"
 	"github.com/alertrelay/relay/receivers/wecom"
@@ -27,13 +31,50 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 const (
 	key    = "01234567-89ab-cdef-0123-456789abcdef"
 	path   = "/cgi-bin/webhook/send?key=" + key
-	okBody = `{"errcode":0,"errmsg":"ok. Warning: wrong json format. "}`
+	okBody = `{"errcode":0,"errmsg":"ok. Warning: wrong json format. ","media_id":"m1"}`
 )
+
+// types are configurations of each message type.
+func types(t *testing.T) []wecom.Config {
+	t.Helper()
+	return []wecom.Config{
+		{MessageType: "markdown"},
+		{MessageType: "markdown_v2"},
+		{MessageType: "text"},
+		{MessageType: "news", PictureURL: "https://example.com/bell.png"},
+		{MessageType: "template_card"},
+		{MessageType: "template_card", CardType: "news_notice", PictureURL: "https://example.com/bell.png"},
+		{MessageType: "image", ImageFile: picture(t)},
+		{MessageType: "file"},
+	}
+}
+
+// nameOf tells them apart.
+func nameOf(c wecom.Config) string {
+	if c.CardType != "" {
+		return c.CardType
+	}
+	return c.MessageType
+}
+
+// picture writes a small PNG.
+func picture(t *testing.T) secret.File {
+	t.Helper()
+	var content bytes.Buffer
+	require.NoError(t, png.Encode(&content, image.NewGray(image.Rect(0, 0, 8, 8))))
+	name := filepath.Join(t.TempDir(), "graph.png")
+	require.NoError(t, os.WriteFile(name, content.Bytes(), 0o600))
+	return secret.File(name)
+}
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range []wecom.Config{{}, {MessageType: "text"}} {
-		t.Run(c.MessageType, func(t *testing.T) {
+	for _, c := range types(t) {
+		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
+		if c.MessageType == "markdown" { // what WeCom answers is the same for all
+			faults = append(faults, answers()...)
+		}
+		t.Run(nameOf(c), func(t *testing.T) {
 			t.Parallel()
 			receiverstest.Run(t, receiverstest.Suite{
 				New: func(t *testing.T, env relay.Env, target string) relay.Setup {
@@ -43,7 +84,7 @@ func TestContract(t *testing.T) {
 					return build(t, c, env)
 				},
 				Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, okBody)),
-				Faults:    append(answers(), receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })...),
+				Faults:    faults,
 				Hang:      receiverstest.HTTPHang,
 				Secrets:   []string{key},
 				Check:     check,
@@ -110,6 +151,23 @@ type wire struct {
 	Markdown *struct {
 		Content string `json:"content"`
 	} `json:"markdown"`
+	MarkdownV2 *struct {
+		Content string `json:"content"`
+	} `json:"markdown_v2"`
+	News *struct {
+		Articles []struct {
+			Title       string `json:"title"`
+			Description string `json:"description"`
+			URL         string `json:"url"`
+			Picture     string `json:"picurl"`
+		} `json:"articles"`
+	} `json:"news"`
+	Card  *sandbox.WeComCard `json:"template_card"`
+	Image *struct{}          `json:"image"`
+	File  *struct {
+		Name    string `json:"name"`
+		Content string `json:"content"`
+	} `json:"file"`
 }
 
 func read(t *testing.T, m relay.Message) wire {
@@ -124,6 +182,7 @@ func read(t *testing.T, m relay.Message) wire {
 func check(t *testing.T, m relay.Message) {
 	t.Helper()
 	w := read(t, m)
+	shown := m.Text
 	alive := []string{"<@", "<!", "@here", "<b>", "<script>", "\u202e", "\u0001"}
 	switch w.Type {
 	case "markdown":
@@ -132,6 +191,11 @@ func check(t *testing.T, m relay.Message) {
 		require.LessOrEqual(t, len(w.Markdown.Content), 4096)
 		require.Nil(t, w.Text)
 		alive = append(alive, "*bold*", "`cmd`")
+	case "markdown_v2":
+		require.Equal(t, m.Text, w.MarkdownV2.Content)
+		require.NotEmpty(t, w.MarkdownV2.Content)
+		require.LessOrEqual(t, len(w.MarkdownV2.Content), 4096)
+		alive = append(alive, "*bold*", "`cmd`", "_it_", "~s~")
 	case "text":
 		require.Equal(t, m.Text, w.Text.Content)
 		require.NotEmpty(t, w.Text.Content)
@@ -139,12 +203,41 @@ func check(t *testing.T, m relay.Message) {
 		require.Empty(t, w.Text.Mentioned)
 		require.Empty(t, w.Text.MentionedMobiles)
 		require.Nil(t, w.Markdown)
+	case "news":
+		require.NotEmpty(t, w.News.Articles)
+		require.LessOrEqual(t, len(w.News.Articles), 8)
+		for _, a := range w.News.Articles {
+			require.NotEmpty(t, a.Title)
+			require.LessOrEqual(t, len(a.Title), 128)
+			require.LessOrEqual(t, len(a.Description), 512)
+			checkLink(t, a.URL)
+		}
+	case "template_card":
+		require.NotEmpty(t, w.Card.MainTitle.Title)
+		checkLink(t, w.Card.Action.URL)
+		require.LessOrEqual(t, len(w.Card.Rows), 6)
+		require.LessOrEqual(t, len(w.Card.Lines), 4)
+		require.LessOrEqual(t, len(w.Card.Jumps), 3)
+		for _, r := range w.Card.Rows {
+			require.NotEmpty(t, r.Key)
+			require.NotEmpty(t, r.Value)
+		}
+	case "image":
+	case "file":
+		shown = w.File.Content
+		require.Regexp(t, `^[^/\\:*?"<>|]{1,104}\.txt$`, w.File.Name)
+		require.LessOrEqual(t, len(w.File.Content), 512<<10)
 	default:
 		require.Fail(t, "message type", w.Type)
 	}
 	for _, markup := range alive {
-		require.NotContains(t, m.Text, markup)
+		require.NotContains(t, shown, markup)
 	}
+}
+
+func checkLink(t *testing.T, link string) {
+	t.Helper()
+	require.True(t, strings.HasPrefix(link, "http://") || strings.HasPrefix(link, "https://"), link)
 }
 
 // words are the real texts.
@@ -303,6 +396,62 @@ func TestPeopleAreMentioned(t *testing.T) {
 	}
 }
 
+func TestMentionsFromTheAlert(t *testing.T) {
+	t.Parallel()
+	setup := build(t, wecom.Config{
+		Robot: robot(), MessageType: "text", Mention: wecom.Mention{
+			UserIDs: []string{"alice", "{{ .CommonLabels.owner }}"}, Mobiles: []string{"{{ .CommonAnnotations.oncall }}"},
+		},
+	}, receiverstest.Env(t, words(t)))
+	d := receiverstest.Delivery(t, "single-firing")
+	d.Notification().CommonLabels["owner"] = "@all, bob;<@x>,alice"
+	d.Notification().CommonAnnotations["oncall"] = "13900000000 @all"
+	messages, err := setup.Render(d)
+	require.NoError(t, err)
+	w := read(t, messages[0])
+	require.Equal(t, []string{"alice", "bob"}, w.Text.Mentioned)
+	require.Equal(t, []string{"13900000000"}, w.Text.MentionedMobiles)
+}
+
+// A picture that is gone keeps nothing back: the text was told, and the history says what is missing.
+func TestPictureIsLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(file string) error{
+		"gone":     os.Remove,
+		"no image": func(file string) error { return os.WriteFile(file, []byte("<svg/>"), 0o600) },
+		"too large": func(file string) error {
+			return os.WriteFile(file, append([]byte("\x89PNG\r\n\x1a\n"), make([]byte, 2<<20)...), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := picture(t)
+			setup := build(t, wecom.Config{Robot: robot(), MessageType: "image", ImageFile: file},
+				receiverstest.Env(t, words(t)))
+			messages, err := setup.Render(receiverstest.Delivery(t, "single-firing"))
+			require.NoError(t, err)
+			require.Len(t, messages, 2)
+			require.NoError(t, change(string(file)))
+			receipt, err := setup.Send(t.Context(), messages[1])
+			require.NoError(t, err)
+			require.Contains(t, receipt.Detail, "picture left out: ")
+		})
+	}
+}
+
+// A card that would lead nowhere is no card.
+func TestCardWithoutAddress(t *testing.T) {
+	t.Parallel()
+	for _, messageType := range []string{"news", "template_card"} {
+		setup := build(t, wecom.Config{Robot: robot(), MessageType: messageType, LinkURL: "javascript:alert(1)"},
+			receiverstest.Env(t, words(t)))
+		messages, err := setup.Render(receiverstest.Delivery(t, "single-firing"))
+		require.NoError(t, err)
+		require.Equal(t, "text", read(t, messages[0]).Type)
+		require.Contains(t, messages[0].Text, "HighCPUUsage")
+	}
+}
+
 func TestMentionsOnce(t *testing.T) {
 	t.Parallel()
 	setup := build(t, wecom.Config{Robot: robot(), Mention: wecom.Mention{UserIDs: []string{"alice"}}},
@@ -363,60 +512,41 @@ func TestTemplateWithoutBounds(t *testing.T) {
 	require.Contains(t, messages[1].Text, "…(cut)")
 }
 
+// TestGolden: what WeCom gets of each notification, in each message type and language.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	english := relay.Common{Locale: "en"}
-	tests := []struct {
-		name, payload string
-		config        wecom.Config
-		plain         bool
-	}{
-		{name: "firing.zh-CN", payload: "single-firing"},
-		{name: "firing.en", payload: "single-firing", config: wecom.Config{Common: english}},
-		{name: "resolved.zh-CN", payload: "single-resolved"},
-		{name: "resolved.en", payload: "single-resolved", config: wecom.Config{Common: english}},
-		{name: "mixed", payload: "mixed-2"},
-		{name: "text", payload: "mixed-2", config: wecom.Config{MessageType: "text"}},
-		{name: "twin", payload: "single-firing", config: wecom.Config{TextTwin: true}},
-		{name: "plain", payload: "mixed-2", plain: true},
-		{name: "truncated", payload: "truncated-1"},
-		{name: "hostile", payload: "html-chars"},
-		{name: "hostile.text", payload: "html-chars", config: wecom.Config{MessageType: "text"}},
-		{name: "unicode", payload: "unicode"},
-		{name: "cut", payload: "big-annotation"},
-		{name: "digest", payload: "single-firing,html-chars,group-50-firing,single-resolved"},
-		{name: "50-alerts", payload: "group-50-firing", config: wecom.Config{Common: relay.Common{MaxParts: 2}}},
+	for _, c := range append(types(t), wecom.Config{MessageType: "markdown", TextTwin: true}) {
+		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+			for _, story := range receiverstest.Stories() {
+				t.Run(nameOf(c)+"/"+story+"/"+locale, func(t *testing.T) {
+					t.Parallel()
+					testGolden(t, c, locale, story)
+				})
+			}
+		}
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			tt.config.Robot = robot()
-			tt.config.Mention = wecom.Mention{UserIDs: []string{"alice"}}
-			setup := build(t, tt.config, receiverstest.Env(t, words(t)))
-			first, others, _ := strings.Cut(tt.payload, ",")
-			d := receiverstest.Delivery(t, first)
-			d.Plain = tt.plain
-			for name := range strings.SplitSeq(others, ",") {
-				if name != "" {
-					d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
-				}
-			}
-			messages, err := setup.Render(d)
-			require.NoError(t, err)
-			var bodies bytes.Buffer
-			for _, m := range messages {
-				require.NoError(t, json.Indent(&bodies, m.Body, "", "  "))
-				bodies.WriteByte('\n')
-			}
-			golden := filepath.Join("testdata", tt.name+".golden.json")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, bodies.Bytes(), 0o600))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), bodies.String())
-		})
+}
+
+func testGolden(t *testing.T, c wecom.Config, locale, story string) {
+	t.Helper()
+	folder := nameOf(c)
+	if c.TextTwin {
+		folder = "twin"
 	}
+	c.Locale, c.MaxParts, c.Robot, c.Mention = locale, 2, robot(), mentionOf(c)
+	setup := build(t, c, receiverstest.Env(t, words(t)))
+	messages, err := setup.Render(receiverstest.Story(t, story))
+	require.NoError(t, err)
+	receiverstest.Golden(t, filepath.Join(folder, story+"."+locale), messages, *update)
+}
+
+// mentionOf is somebody whom a message type can mention.
+func mentionOf(c wecom.Config) wecom.Mention {
+	switch c.MessageType {
+	case "markdown", "text", "image", "file":
+		return wecom.Mention{UserIDs: []string{"alice"}}
+	}
+	return wecom.Mention{}
 }
 
 // fixed is a renderer whose texts are always the same.
@@ -455,14 +585,14 @@ func TestValidate(t *testing.T) {
 			"all at once",
 			wecom.Config{
 				Robot:       wecom.Robot{URL: secret.New("https://qyapi.weixin.qq.com/cgi-bin/webhook/send"), KeyFile: "f"},
-				MessageType: "news",
+				MessageType: "card",
 				Mention:     wecom.Mention{UserIDs: []string{"<@alice>"}},
 			},
 			[]string{
 				": at most one of url, url_file, key & key_file must be configured",
 				"url: must be an http or https URL with a key",
-				`message_type: must be markdown or text, not "news"`,
-				"mention.user_ids[0]: must be one word without @, < and >",
+				`message_type: must be markdown, markdown_v2, text, news, template_card, image or file, not "card"`,
+				"mention.user_ids[0]: must be one word without @ < >",
 			},
 		},
 		{
@@ -473,8 +603,38 @@ func TestValidate(t *testing.T) {
 		{
 			"twin of a text",
 			wecom.Config{Robot: robot(), MessageType: "text", TextTwin: true},
-			[]string{"text_twin: is for message_type: markdown"},
+			[]string{"text_twin: is for message_type: markdown, markdown_v2, news, template_card"},
 		},
+		{
+			"keys of other message types",
+			wecom.Config{
+				Robot: robot(), CardType: "round", Fields: []wecom.Field{{Title: "t"}}, Buttons: []robots.Button{{Title: "b"}},
+				AlertTitle: "x", LinkURL: "x", PictureURL: "x", ImageFile: "x",
+			},
+			[]string{
+				"buttons[0]: title and url are required",
+				"fields[0]: title and value are required",
+				`card_type: must be text_notice or news_notice, not "round"`,
+				"card_type: is for message_type: template_card",
+				"fields: is for message_type: template_card",
+				"buttons: is for message_type: template_card",
+				"alert_title: is for message_type: news, template_card",
+				"link_url: is for message_type: news, template_card",
+				"picture_url: is for message_type: news, template_card",
+				"image_file: is for message_type: image",
+			},
+		},
+		{
+			"what a message type needs",
+			wecom.Config{
+				Robot: robot(), MessageType: "template_card", CardType: "news_notice", Mention: wecom.Mention{All: true},
+			},
+			[]string{
+				"picture_url: is required: WeCom takes no news_notice without a picture",
+				"mention: a template_card mentions nobody: set text_twin: true",
+			},
+		},
+		{"a picture", wecom.Config{Robot: robot(), MessageType: "image"}, []string{"image_file: is required"}},
 		{
 			"pool with faults",
 			wecom.Config{Robot: robot(), URLs: []wecom.PoolRobot{{}}},
