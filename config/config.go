@@ -27,7 +27,7 @@ type Config struct {
 	Dedupe   Dedupe   `yaml:"dedupe"`
 	Delivery Delivery `yaml:"delivery"`
 	// Snapshots says how an alert gets the context of its request.
-	Snapshots enrich.Config `yaml:"snapshots,omitempty"`
+	Snapshots Snapshots `yaml:"snapshots,omitempty"`
 	// Templates are files and patterns of files, absolute after Load.
 	Templates []string     `yaml:"templates,omitempty"`
 	Route     route.Config `yaml:"route"`
@@ -70,6 +70,14 @@ func (a *Auth) Token() secret.Value { return secret.Of(a.BearerToken, a.BearerTo
 
 // Storage says where the relay keeps what it accepted. Empty means the embedded store, in --storage.path.
 type Storage struct {
+	Redis *Redis `yaml:"redis,omitempty"`
+}
+
+// Snapshots says how an alert gets the context of its request, and where applications record it.
+type Snapshots struct {
+	enrich.Config `yaml:",inline"`
+
+	// Redis is where applications record; default: that of storage, else the embedded store.
 	Redis *Redis `yaml:"redis,omitempty"`
 }
 

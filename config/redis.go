@@ -13,7 +13,7 @@ import (
 	"github.com/alertrelay/relay/internal/secret"
 )
 
-// Redis is the store that several replicas share.
+// Redis is where several replicas share what they store, or applications and the relay their snapshots.
 type Redis struct {
 	// Addresses are one server, several nodes of a cluster, or with MasterName the Sentinels.
 	Addresses    []string      `yaml:"addresses"`
@@ -59,7 +59,9 @@ func (r *Redis) UnmarshalYAML(unmarshal func(any) error) error {
 
 func (s *Storage) validate(f *fault.List) {
 	if s.Redis != nil {
-		s.Redis.validate(f.In("redis"))
+		f = f.In("redis")
+		f.Addf("Redis is not available in this version of the relay; without this section the embedded store is used")
+		s.Redis.validate(f)
 	}
 }
 
@@ -67,7 +69,6 @@ func (s *Storage) validate(f *fault.List) {
 var namespaces = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func (r *Redis) validate(f *fault.List) {
-	f.Addf("Redis is not available in this version of the relay; without this section the embedded store is used")
 	if len(r.Addresses) == 0 {
 		f.In("addresses").Addf("is required")
 	}

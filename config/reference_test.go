@@ -22,7 +22,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	require.NoError(t, err)
 	for section, v := range map[string]any{
 		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
-		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": enrich.Config{}, "`snapshots.exemplars`": enrich.Exemplars{},
+		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": config.Snapshots{}, "`snapshots.exemplars`": enrich.Exemplars{},
 		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "Keys of every integration": relay.Common{},
 	} {
 		_, page, found := strings.Cut(string(text), "# "+section+"\n")
@@ -45,7 +45,7 @@ func keysOf(section reflect.Type) []string {
 		key, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case !field.IsExported():
-		case options == "inline" && field.Type == reflect.TypeFor[receivers.Receiver]():
+		case options == "inline" && (field.Type == reflect.TypeFor[receivers.Receiver]() || field.Type == reflect.TypeFor[enrich.Config]()):
 			keys = append(keys, keysOf(field.Type)...)
 		case key != "":
 			keys = append(keys, key)

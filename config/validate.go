@@ -14,7 +14,7 @@ func (c *Config) validate(f *fault.List) {
 	c.Storage.validate(f.In("storage"))
 	positive(f.In("dedupe").In("window"), c.Dedupe.Window)
 	c.Delivery.validate(f.In("delivery"))
-	c.Snapshots.Validate(f.In("snapshots"))
+	c.Snapshots.validate(f.In("snapshots"))
 	names := c.receiverNames()
 	c.Route.Validate(f.In("route"), names)
 	c.People.validate(f.In("people"))
@@ -38,6 +38,18 @@ func (a *Auth) validate(f *fault.List) {
 		f.Addf("one of bearer_token & bearer_token_file is required")
 	case !a.BearerToken.IsZero() && a.BearerTokenFile != "":
 		f.Addf("at most one of bearer_token & bearer_token_file must be configured")
+	}
+}
+
+func (s *Snapshots) validate(f *fault.List) {
+	s.Validate(f)
+	if s.Redis == nil {
+		return
+	}
+	f = f.In("redis")
+	s.Redis.validate(f)
+	if s.Redis.MinAcks > 0 {
+		f.In("min_acks").Warnf("has no effect here: recording does not wait for replicas")
 	}
 }
 

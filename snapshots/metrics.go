@@ -29,8 +29,9 @@ func newMetrics(r prometheus.Registerer) metrics {
 // read decodes what was found. What cannot be read is counted, and is nothing.
 func (m metrics) read(value []byte) relay.Snapshot {
 	s, err := Decode(value)
-	if err != nil {
+	if err != nil || len(value) > MaxValue {
 		m.unreadable.Inc()
+		return relay.Snapshot{}
 	}
 	return s
 }

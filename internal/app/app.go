@@ -84,7 +84,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		}
 	}()
 
-	if a.stores, err = openStores(c, o); err != nil {
+	if a.stores, err = openStores(c, o); err != nil { //nolint:contextcheck // what it starts outlives New
 		return nil, err
 	}
 	store := a.stores.outbox

@@ -24,7 +24,9 @@ import (
 	"github.com/alertrelay/relay/internal/app"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"))
+}
 
 // What is waited for comes at once; wait is for a busy machine.
 const (

@@ -80,15 +80,15 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		setups:    setups,
 		receivers: make(map[string][]relay.Setup, len(c.Receivers)),
 	}
-	lookups := []enrich.Source{enrich.FromStore(c.Snapshots, s.snapshots)}
+	lookups := []enrich.Source{enrich.FromStore(c.Snapshots.Config, s.snapshots)}
 	if c.Snapshots.Exemplars != nil {
-		exemplars, err := enrich.FromExemplars(c.Snapshots)
+		exemplars, err := enrich.FromExemplars(c.Snapshots.Config)
 		if err != nil {
 			return nil, err
 		}
 		lookups = append(lookups, exemplars)
 	}
-	p.enricher, err = enrich.New(c.Snapshots, enrich.Options{
+	p.enricher, err = enrich.New(c.Snapshots.Config, enrich.Options{
 		Lookups: lookups,
 		Metrics: s.enrichment,
 		Logger:  s.logger,

@@ -48,7 +48,7 @@ func (a *App) use(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	if old := a.pipeline.Swap(p); old != nil && !reflect.DeepEqual(fixed(old.config), fixed(c)) {
-		a.logger.WarnContext(ctx, "The sections storage and delivery have changed, which counts from the next start on")
+		a.logger.WarnContext(ctx, "The sections storage, delivery or snapshots.redis have changed, which counts from the next start on")
 	}
 	a.deliverer.Replace(p.setups)
 	p.intake.metrics.of(p.setups)
@@ -57,7 +57,7 @@ func (a *App) use(ctx context.Context, c *config.Config) error {
 }
 
 // fixed are the sections that a reload does not change.
-func fixed(c *config.Config) any { return []any{c.Storage, c.Delivery} }
+func fixed(c *config.Config) any { return []any{c.Storage, c.Delivery, c.Snapshots.Redis} }
 
 // autoReload reloads when the configuration file or one of its templates has changed, be it for the worse.
 func (a *App) autoReload(ctx context.Context) {

@@ -2,14 +2,19 @@ package app_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
 	"github.com/stretchr/testify/require"
 
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/webhook"
 )
 
@@ -73,4 +78,44 @@ func TestWhatWasRecordedIsInEveryMessage(t *testing.T) {
 	}
 	require.Equal(t, "0", p.metric(t, `relay_enrichment_lookups_total{outcome="answered",source="store"}`),
 		"a resolved alert costs no look-up")
+}
+
+// TestWhatApplicationsWriteToRedis is shown; and when Redis is gone the alert is told without.
+func TestWhatApplicationsWriteToRedis(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	box, text := vendors(t)
+	text = strings.Replace(text, "snapshots: {", fmt.Sprintf("snapshots: {redis: {addresses: [%q]}, ", server.Address), 1)
+	p := start(t, t.TempDir(), text, nil)
+	server.Do(t, "SET", "relay:snapshot:instance=a:1,job=api", fmt.Sprintf(
+		`{"trace_id":"0af7651916cd43dd","room_id":10086,"user_agent":"<b>*[WeChat](http://evil)*</b> @all","time":%d}`, time.Now().Unix()),
+		"EX", "600")
+	alert := func(name string) *relay.Notification {
+		a := firing(name)
+		a.Labels["job"], a.Labels["instance"] = "api", "a:1"
+		a.Annotations = template.KV{"summary": name}
+		a.StartsAt = time.Now()
+		return notification(name, a)
+	}
+	p.accept(t, "accepted", alert("first"))
+	for _, inbox := range inboxes() {
+		message := await(t, box, inbox, 1)
+		require.Contains(t, message, "0af7651916cd43dd", inbox)
+		require.NotContains(t, message, "<b>*[WeChat](http://evil)*</b> @all", inbox)
+		if inbox == sandbox.InboxDingTalk || inbox == sandbox.InboxWeCom {
+			require.NotContains(t, message, "[WeChat](http://evil)", inbox)
+		}
+	}
+
+	server.Kill()
+	for i := range 6 {
+		p.accept(t, "accepted", alert(fmt.Sprint("without ", i)))
+	}
+	for _, inbox := range inboxes() {
+		require.NotContains(t, await(t, box, inbox, 7), "0af7651916cd43dd", inbox)
+	}
+	require.Equal(t, "1", p.metric(t, `relay_enrichment_lookups_total{outcome="rested",source="store"}`))
+	code, answer := p.record(t, `{"trace_id":"t"}`)
+	require.Equal(t, http.StatusServiceUnavailable, code, answer)
+	require.NotContains(t, answer, server.Address)
 }

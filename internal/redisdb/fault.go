@@ -100,5 +100,5 @@ func (h *health) bad(ctx context.Context, err error) {
 		return
 	}
 	h.cause, h.since = err, time.Now()
-	h.logger.ErrorContext(ctx, "Redis is unavailable: webhooks are answered 503 until it is back", "err", err)
+	h.logger.ErrorContext(ctx, "Redis is unavailable: what needs it is refused or left out until it is back", "err", err)
 }
