@@ -54,7 +54,7 @@ for _, at in ipairs(kept) do
   end
   call('HSET', P .. LANE .. lane, 's', ARGV[at + 4], 'peer', ARGV[at + 3])
   call('ZADD', P .. WAITING, ARGV[at + 5], id .. '-' .. n)
-  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' ' .. id .. '-' .. n)
+  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
 end
 if #kept > 0 then
   call('HSET', web, 'o', #kept, 'z', size)

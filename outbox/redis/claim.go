@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -102,12 +101,17 @@ func (s *Store) claimed(
 			Lease: outbox.Lease{Nonce: text(b[0]), Until: until}, Limiter: relay.LimiterID(text(b[1])),
 			Lanes: make([]outbox.LaneBatch, 0, len(lanes)),
 		}
+		batches[i].Fold = batches[i].Limiter == ""
 		for _, v := range lanes {
 			lane, ok := list(v, 6)
 			if !ok {
 				return nil, 0, unexpected(s.scripts.claim)
 			}
-			batches[i].Lanes = append(batches[i].Lanes, s.laneBatch(ctx, lane))
+			told := s.laneBatch(ctx, lane)
+			if batches[i].Fold {
+				told.Attempt = 0
+			}
+			batches[i].Lanes = append(batches[i].Lanes, told)
 		}
 	}
 	return batches, wait, nil
@@ -131,7 +135,7 @@ func (s *Store) laneBatch(ctx context.Context, v []any) outbox.LaneBatch {
 	items, _ := v[5].([]any)
 	lane.Items = make([]outbox.Item, 0, len(items))
 	for _, item := range items {
-		it, ok := list(item, 5)
+		it, ok := list(item, 7)
 		if !ok {
 			damaged(errDamaged)
 			continue
@@ -142,7 +146,10 @@ func (s *Store) laneBatch(ctx context.Context, v []any) outbox.LaneBatch {
 		}
 		lane.Lane = at.lane
 		body, _ := it[4].(string)
-		i := outbox.Item{ID: strings.Clone(text(it[0])), At: at.receivedAt, Requeued: fromMicros(text(it[1]))}
+		i := outbox.Item{
+			ID: text(it[0]), At: at.receivedAt, Requeued: fromMicros(text(it[1])), Folded: number(it[5]),
+			Since: fromMicros(text(it[6])),
+		}
 		if body != "" {
 			i.Notification = []byte(body)
 		}

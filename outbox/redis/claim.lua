@@ -6,7 +6,7 @@
 --
 -- Answers {'bind', gen} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when lanes have waited too long for their integration; else {'ok', born, now, when more
 -- is due or 0, batches}. A batch is {nonce, name of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, rest, items}; an item
--- {id, late, e, x, body}.
+-- {id, late, e, x, body, folded, since}. A batch without a limiter is to be folded.
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: a lane taken out of a queue is in exactly one lease.
 call('ZREM', P .. ENDS, '')
@@ -58,6 +58,9 @@ end
 for _, queue in ipairs(turn) do
   later(now)
   if served[queue] then call('ZADD', P .. DUE, NOW, queue) end
+end
+for _, lane in ipairs(call('ZRANGE', P .. FULL, 0, most)) do
+  if #batches < most then batches[#batches + 1] = fold(lane, ARGV[6] .. #batches) end
 end
 local first = call('ZRANGE', P .. ENDS, 0, 0, 'WITHSCORES')
 if first[2] then later(tonumber(first[2])) end

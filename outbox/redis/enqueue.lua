@@ -2,7 +2,9 @@
 
 -- enqueue puts an item at the end of its lane.
 local function enqueue(lane, queue, definition, text)
-  if call('RPUSH', P .. ITEMS .. lane, text) == 1 then
+  local waiting = call('RPUSH', P .. ITEMS .. lane, text)
+  if waiting > 20 then call('ZADD', P .. FULL, 0, lane) end
+  if waiting == 1 then
     call('PERSIST', P .. LANE .. lane)
     call('RPUSH', P .. READY .. queue, lane)
     call('ZADD', P .. DUE, 'LT', NOW, queue)

@@ -35,7 +35,7 @@ for _, l in ipairs(lanes) do
   local try = (call('HGET', P .. LANE .. l.lane, 'tries') or 0) + 1
   for _, it in ipairs(l.items) do
     event('failed', it.id, try, call('HGET', it.web, 'e' .. it.n), ARGV[5])
-    bury(it, try, ARGV[5])
+    bury(l.lane, it, try, ARGV[5])
     finish(it)
   end
   after(l.lane, #l.items, ARGV[4])

@@ -107,13 +107,17 @@ func decodeEvent(fields []any) (placed, error) {
 	case outbox.EventDuplicate:
 		e.Notification = id
 		return e, nil
-	case outbox.EventMerged, outbox.EventRequeued:
+	case outbox.EventMerged:
 		e.Detail = outcome
 	case outbox.EventSent, outbox.EventRetrying, outbox.EventFailed:
 		e.Attempt = number(fields[4])
 		err = decodeOutcome(outcome, &e.Event)
-	case outbox.EventDropped:
-		err = decodeOutcome(outcome, &e.Event)
+	case outbox.EventRequeued, outbox.EventDropped:
+		var died outbox.Event
+		err = decodeOutcome(outcome, &died)
+		if e.Reason = died.Reason; number(fields[4]) == 1 {
+			e.Detail = "forced"
+		}
 	}
 	e.Entry, e.Notification = id, webhookOf(id)
 	e.Integration, e.Destination, e.Room = a.lane.Integration, a.lane.Destination, a.lane.Room

@@ -24,11 +24,13 @@ import (
 //	                          and x<n>, where it goes and what it tells; b<k> bodies, each once
 //	waiting           zset    pending entries: entry id → when it was received, or requeued
 //
-//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k> <id>":
-//	                          its body is b<k> of its webhook, its number is the end of its id
+//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k> <folded>
+//	                          <since> <id>": its body is b<k> of its webhook, from 1000000 on its own alone; its number is the
+//	                          end of its id; so many were folded into it, the oldest of which was received then
 //	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told, newest
 //	                          (received) of all told, ref, peer (who may share its digest); and of its head: tries, crashes, bound,
-//	                          apart, alone, rest, reason, detail, due   (while something is pending, and for the retention)
+//	                          apart, alone, rigid, rest, reason, detail, due, place (in later), lease (nonce)
+//	                          (while something is pending, and for the retention)
 //
 //	queues            hash    <queue> → <integration> and the names of the integration and its limiters: lanes that can be
 //	                          told with the same limiters
@@ -43,6 +45,9 @@ import (
 //	limiters          hash    <limiter> → its name
 //	leases            hash    nonce → end, limiter, its queue's limiters, and each lane with its number of entries
 //	ends              zset    nonce → end
+//	folds             zset    nonce → end, of lanes that are being folded; their leases have "-" in place of a limiter, then
+//	                          where the entries begin
+//	full              zset    lanes in which more waits than LaneCap, all with score 0
 //	flight:<limiter>  zset    nonce → end, of the sends under way
 //	stamps:<limiter>  zset    nonce → time, of the sends in the window
 //	limiter:<limiter> hash    hold (its end), reason, probing; per and most (the widest limit ever asked for); wait (queues
@@ -51,11 +56,12 @@ import (
 //
 //	dead              zset    ids of the dead letters, all with score 0: in the order in which they were received
 //	died              zset    entry id → when it failed
-//	letter:<entry>    hash    a dead letter: e, x as in web; b body; t failed; n attempt; o outcome
+//	letter:<entry>    hash    a dead letter: e, x as in web; b body; t failed; n attempt; o outcome; l lane; q and d its queue
+//	                          and the queue's definition; at received
 //
 //	history           stream  events, oldest first, each with the fields y type, t time, i id of the entry or webhook, n attempt
-//	                          (or number of entries), e what it is about, o outcome; in place of an outcome its detail alone,
-//	                          where there was none: merged, requeued, dropped
+//	                          (or number of entries), e what it is about, o outcome: of merged the entry that told it
+//	                          instead; of what was requeued or dropped that of the dead letter, and n 1 when it was forced
 //
 // As long as something is pending in a lane, it is in one ready list, or in one later zset, or leased. Webhooks are found by
 // their accepted events.
@@ -71,7 +77,7 @@ const keyNames = `local P, STATE, MARK, SAVED, WEB, WAITING = KEYS[1], 'state', 
 local ITEMS, LANE, QUEUES, PENDING, READY, LATER = 'items:', 'lane:', 'queues', 'pending', 'ready:', 'later:'
 local DUE, MISSING, TERMS, LEASES, ENDS, FLIGHT = 'due', 'missing', 'terms:', 'leases', 'ends', 'flight:'
 local STAMPS, LIMITER, HOLDS, DEAD, DIED, LETTER = 'stamps:', 'limiter:', 'holds', 'dead', 'died', 'letter:'
-local LIMITERS, HISTORY = 'limiters', 'history'
+local LIMITERS, FULL, FOLDS, HISTORY = 'limiters', 'full', 'folds', 'history'
 `
 
 // Prefix begins every key of a namespace. Scripts get it as KEYS[1].

@@ -2,9 +2,10 @@
 
 -- item reads one of the items of a lane.
 local function item(text)
-  local queue, at, late, body, id = string.match(text, '^(%S+) (%-?%d+) (%d+) (%d+) (.+)$')
+  local queue, at, late, body, folded, since, id = string.match(text, '^(%S+) (%-?%d+) (%d+) (%d+) (%d+) (%-?%d+) (.+)$')
   local web, n = string.match(id, '^(.*)%-(%d+)$')
-  return {queue = queue, at = tonumber(at), late = late ~= '0' and late, body = 'b' .. body, id = id, web = P .. WEB .. web, n = n}
+  return {queue = queue, at = tonumber(at), late = late ~= '0' and late, body = 'b' .. body, own = tonumber(body) >= 1000000,
+    folded = tonumber(folded), since = since, id = id, web = P .. WEB .. web, n = n}
 end
 
 -- head is the queue that a lane stands in: that of its first item.
@@ -20,5 +21,23 @@ local function wake(limiter)
   call('HDEL', P .. LIMITER .. limiter, 'wait')
   for queue in string.gmatch(waiting, string.rep('.', 22)) do
     call('ZADD', P .. DUE, 'XX', 'LT', NOW, queue)
+  end
+end
+
+-- overflow notes a lane in which so much waits that it may have to be folded.
+local function overflow(lane)
+  if call('LLEN', P .. ITEMS .. lane) > 20 then call('ZADD', P .. FULL, 0, lane) end
+end
+
+-- unfold ends the lease of a lane that was to be folded: it goes back to where it was, or to the front.
+local function unfold(lane)
+  local has, queue = call('HMGET', P .. LANE .. lane, 'due', 'place'), head(lane)
+  call('HDEL', P .. LANE .. lane, 'lease')
+  if has[1] and has[2] and tonumber(has[1]) > now then
+    call('ZADD', P .. LATER .. queue, has[1], has[2])
+    call('ZADD', P .. DUE, 'LT', has[1], queue)
+  else
+    call('LPUSH', P .. READY .. queue, lane)
+    call('ZADD', P .. DUE, 'LT', NOW, queue)
   end
 end

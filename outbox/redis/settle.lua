@@ -1,10 +1,10 @@
 -- settle ends a lease.
 --
 -- KEYS[1]  the prefix
--- ARGV[3]  nonce   [4] result: sent, retry, dead or release   [5] 1: it ends the items   [6] 1: it counts as an attempt
+-- ARGV[3]  nonce   [4] result: sent, retry, dead, release or folded   [5] 1: it ends the items   [6] 1: it counts as an attempt
 -- ARGV[7]  delay before the next try   [8] hold, both in microseconds   [9] why it is held
 -- ARGV[10] ref     [11] reason   [12] detail   [13] 1: apart   [14] the rest, rendered   [15] outcome, for the history
--- ARGV[16] retention, ms; then the ids that were claimed, or none
+-- ARGV[16] retention, ms   [17] what is told instead of what was folded; then the ids that were claimed, or none
 --
 -- Answers 1, 0 when the lease is stale, or 2 when a digest has a rest: nothing has changed then.
 -- First write: a removal, so that a full Redis can be drained.
@@ -14,16 +14,18 @@ local lease = call('HGET', P .. LEASES, nonce)
 if not lease then return 0 end
 local stop, id, names, rest = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
 if tonumber(stop) <= now then return 0 end
-local lanes, named = {}, 16
+if id == '-' then return settleFold(nonce, tonumber(names), string.sub(rest, 1, 22)) end
+if result == 'folded' then return 0 end
+local lanes, named = {}, 17
 for lane, n in string.gmatch(rest, '(' .. string.rep('.', 22) .. ')(%d%d)') do
   local items = call('LRANGE', P .. ITEMS .. lane, 0, n - 1)
   for i, text in ipairs(items) do
     items[i], named = item(text), named + 1
-    if #ARGV > 16 and ARGV[named] ~= items[i].id then return 0 end
+    if #ARGV > 17 and ARGV[named] ~= items[i].id then return 0 end
   end
   lanes[#lanes + 1] = {lane = lane, items = items}
 end
-if #ARGV > 16 and named ~= #ARGV then return 0 end
+if #ARGV > 17 and named ~= #ARGV then return 0 end
 if #lanes > 1 and ARGV[14] ~= '' then return 2 end
 
 call('HDEL', P .. LEASES, nonce)
@@ -46,7 +48,7 @@ for i, l in ipairs(lanes) do
       call('HSET', key, 'newest', us(newest.at), 'x', call('HGET', newest.web, 'x' .. newest.n) or '')
     end
     for _, it in ipairs(items) do
-      if result == 'dead' then bury(it, try, ARGV[15]) end
+      if result == 'dead' then bury(l.lane, it, try, ARGV[15]) end
       quiet = finish(it) or quiet
     end
     after(l.lane, #items, ARGV[16])

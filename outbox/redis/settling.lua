@@ -34,7 +34,7 @@ end
 
 -- keep notes what became of the head of a lane that goes on, and what is left to tell of it.
 local function keep(key, try, n, shared)
-  call('HDEL', key, 'crashes')
+  call('HDEL', key, 'crashes', 'lease', 'place')
   if ARGV[6] == '1' then call('HSET', key, 'tries', try) end
   if ARGV[14] ~= '' then call('HSET', key, 'rest', ARGV[14], 'bound', n) end
   if ARGV[13] == '1' and shared then
@@ -53,11 +53,52 @@ local function back(lane, queue, number)
   local due = NOW
   if tonumber(ARGV[7]) > 0 then
     due = us(now + ARGV[7])
-    call('ZADD', P .. LATER .. queue, due, string.format('%02d', number) .. lane)
+    local place = string.format('%02d', number) .. lane
+    call('ZADD', P .. LATER .. queue, due, place)
+    call('HSET', P .. LANE .. lane, 'place', place)
   elseif ARGV[4] == 'release' then
     call('LPUSH', P .. READY .. queue, lane)
   else
     call('RPUSH', P .. READY .. queue, lane)
   end
   call('ZADD', P .. DUE, 'LT', due, queue)
+  overflow(lane)
+end
+
+-- settleFold ends the lease of a lane that was to be folded: some of its items, which stand from a place on, become the newest
+-- of them, with a body of its own.
+local function settleFold(nonce, from, lane)
+  local items = call('LRANGE', P .. ITEMS .. lane, from, from + 19)
+  for i, text in ipairs(items) do
+    items[i] = item(text)
+    if #ARGV > 17 and ARGV[17 + i] ~= items[i].id then return 0 end
+  end
+  local folded = ARGV[4] == 'folded'
+  if #ARGV > 17 and #ARGV ~= 37 or folded and #ARGV == 17 or not folded and ARGV[4] ~= 'release' then return 0 end
+  call('HDEL', P .. LEASES, nonce)
+  call('ZREM', P .. ENDS, nonce)
+  call('ZREM', P .. FOLDS, nonce)
+  if not folded then
+    if ARGV[13] == '1' then call('HSET', P .. LANE .. lane, 'rigid', 1) end
+    unfold(lane)
+    return 1
+  end
+  local newest, n = items[20], 0
+  local since = items[1].since ~= '0' and items[1].since or us(items[1].at)
+  for i = 1, 19 do
+    event('merged', items[i].id, 0, call('HGET', items[i].web, 'e' .. items[i].n), newest.id)
+    finish(items[i])
+    n = n + 1 + items[i].folded
+    call('LSET', P .. ITEMS .. lane, from + i - 1, '')
+  end
+  local body = us(2000000 + newest.n)
+  call('LSET', P .. ITEMS .. lane, from + 19, table.concat(
+    {newest.queue, us(newest.at), '0', body, us(n + newest.folded), since, newest.id}, ' '))
+  call('LREM', P .. ITEMS .. lane, 19, '')
+  call('HSET', newest.web, 'b' .. body, ARGV[17])
+  call('HINCRBY', newest.web, 'z', #ARGV[17])
+  call('HINCRBY', P .. STATE, 'bytes', #ARGV[17])
+  call('ZADD', P .. WAITING, since, newest.id)
+  unfold(lane)
+  return 1
 end

@@ -3,7 +3,7 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  and so on: limiter, the width of its window in microseconds
 --
--- Answers {pending, lanes, leases, dead letters, when the oldest was received, queues with what is pending in each, their
+-- Answers {pending, lanes, sends under way, dead letters, when the oldest was received, queues with what is pending in each, their
 -- definitions, names of limiters held and until when, and of each limiter asked for the slots in use}. It writes nothing.
 local has = call('HMGET', P .. STATE, 'pending', 'lanes')
 local oldest = call('ZRANGE', P .. WAITING, 0, 0, 'WITHSCORES')
@@ -14,7 +14,8 @@ for at = 3, #ARGV, 2 do
   local from = '(' .. us(now - ARGV[at + 1])
   used[#used + 1] = call('ZCOUNT', P .. STAMPS .. ARGV[at], from, '+inf') + call('ZCOUNT', P .. FLIGHT .. ARGV[at], from, '+inf')
 end
+local flying = call('ZCOUNT', P .. ENDS, '(' .. NOW, '+inf') - call('ZCOUNT', P .. FOLDS, '(' .. NOW, '+inf')
 local holds = call('ZRANGEBYSCORE', P .. HOLDS, '(' .. NOW, '+inf', 'WITHSCORES')
 for at = 1, #holds, 2 do holds[at] = call('HGET', P .. LIMITERS, holds[at]) end
-return {has[1] or '0', has[2] or '0', call('ZCOUNT', P .. ENDS, '(' .. NOW, '+inf'), call('ZCARD', P .. DEAD),
+return {has[1] or '0', has[2] or '0', flying, call('ZCARD', P .. DEAD),
   oldest[2] or '', pending, definitions, holds, used}

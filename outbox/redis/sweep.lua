@@ -8,11 +8,7 @@
 call('XTRIM', P .. HISTORY, 'MINID', '~', us(math.max(0, math.floor(now / 1000) - ARGV[3])))
 call('ZREMRANGEBYSCORE', P .. HOLDS, '-inf', NOW)
 local old = call('ZRANGEBYSCORE', P .. DIED, '-inf', '(' .. us(now - ARGV[4]), 'LIMIT', 0, ARGV[6])
-for _, id in ipairs(old) do
-  call('DEL', P .. LETTER .. id)
-  call('ZREM', P .. DEAD, id)
-  call('ZREM', P .. DIED, id)
-end
+for _, id in ipairs(old) do remove(id) end
 if call('HLEN', P .. QUEUES) > tonumber(ARGV[5]) then
   for _, queue in ipairs(call('HKEYS', P .. QUEUES)) do
     if call('HEXISTS', P .. PENDING, queue) == 0 then call('HDEL', P .. QUEUES, queue) end

@@ -7,6 +7,11 @@ local function lapse(nonce)
   call('ZREM', P .. ENDS, nonce)
   if not lease then return end
   local stop, id, _, lanes = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
+  if id == '-' then
+    call('ZREM', P .. FOLDS, nonce)
+    unfold(string.sub(lanes, 1, 22))
+    return
+  end
   call('ZREM', P .. FLIGHT .. id, nonce)
   call('ZADD', P .. STAMPS .. id, stop, nonce)
   wake(id)
@@ -14,9 +19,11 @@ local function lapse(nonce)
     local lane = string.sub(lanes, at, at + 21)
     local queue = head(lane)
     if queue then
+      call('HDEL', P .. LANE .. lane, 'lease')
       call('HINCRBY', P .. LANE .. lane, 'crashes', 1)
       call('LPUSH', P .. READY .. queue, lane)
       call('ZADD', P .. DUE, 'LT', NOW, queue)
+      overflow(lane)
     end
   end
 end
@@ -54,7 +61,7 @@ local function laneFields(lane)
 end
 
 -- leaseLane returns what a lane tells next, and how many entries that are.
-local function leaseLane(lane, t)
+local function leaseLane(lane, t, nonce)
   local has, items = laneFields(lane), {}
   for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, t.merge and 19 or math.max(0, (has[3] or 0) - 1))) do
     items[i] = item(text)
@@ -63,8 +70,9 @@ local function leaseLane(lane, t)
   for i = 1, n do
     local it = items[i]
     local v = call('HMGET', it.web, 'e' .. it.n, 'x' .. it.n, it.body)
-    out[i] = {it.id, it.late or '', v[1], i == n and v[2], v[3]}
+    out[i] = {it.id, it.late or '', v[1], i == n and v[2], v[3], it.folded, it.since}
   end
+  call('HSET', P .. LANE .. lane, 'lease', nonce)
   return {has[1] or '0', has[2] or '0', has[6], has[7], has[8], out}, n
 end
 
@@ -75,7 +83,7 @@ local function peers(queue, most)
   for i, lane in ipairs(front) do
     local has = laneFields(lane)
     local first = item(call('LINDEX', P .. ITEMS .. lane, 0))
-    local shares = has[9] ~= '' and not (has[3] or has[4] or has[5] or has[6] or first.late) and tonumber(has[2] or 0) == 0
+    local shares = has[9] and has[9] ~= '' and not (has[3] or has[4] or has[5] or has[6] or first.late) and tonumber(has[2] or 0) == 0
     if i == 1 then peer = shares and has[9] end
     if i == 1 or peer and shares and has[9] == peer and #lanes < most then
       lanes[#lanes + 1] = lane
@@ -129,7 +137,7 @@ local function take(queue, nonce)
   local stop = us(now + ARGV[5])
   local names, batch = {}, {nonce, l.name, {}}
   for i, lane in ipairs(lanes) do
-    local told, n = leaseLane(lane, t)
+    local told, n = leaseLane(lane, t, nonce)
     batch[3][i], names[i] = told, lane .. string.format('%02d', n)
   end
   call('HSET', P .. LEASES, nonce, stop .. ' ' .. l.id .. ' ' .. t.names .. ' ' .. table.concat(names))
