@@ -166,6 +166,8 @@ type DeliveryQuery struct {
 	Filter
 
 	States []DeliveryState
+	// Bodies asks for Delivery.Body, which a store reads from afar.
+	Bodies bool
 }
 
 // Wants tells whether any of the states is asked for.
@@ -194,6 +196,10 @@ type Delivery struct {
 	Next time.Time
 	// Requeued is when it was brought back from the dead letters; zero when it was not, or has ended.
 	Requeued time.Time
+	// Since is Item.Since of an entry that waits.
+	Since time.Time
+	// Body is what it tells, as JSON, while it waits or is a dead letter; nil when it was not asked for.
+	Body []byte
 }
 
 // A NotificationQuery selects webhooks; zero fields select all.

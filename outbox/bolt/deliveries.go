@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -107,6 +108,13 @@ func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) 
 			if seq == from.seq && i >= from.index || row.ID == "" {
 				continue
 			}
+			if l.query.Bodies {
+				_, body, err := decodeEntry(v, i)
+				if err != nil {
+					continue
+				}
+				row.Body = bytes.Clone(body)
+			}
 			if !l.add(row) {
 				return cursor{seq, i + 1}.String(), true, nil
 			}
@@ -120,7 +128,13 @@ func (l *deliveryList) dead(ctx context.Context, tx *bbolt.Tx, place string) (st
 	if !l.query.Wants(outbox.StateFailed) {
 		return "", false, nil
 	}
-	return l.store.scanDead(ctx, tx, place, l.query.Notification, func(d *deadRecord) bool { return l.add(d.delivery()) })
+	return l.store.scanDead(ctx, tx, place, l.query.Notification, func(d *deadRecord) bool {
+		row := d.delivery()
+		if l.query.Bodies {
+			row.Body = bytes.Clone(d.body)
+		}
+		return l.add(row)
+	})
 }
 
 // ended lists what the history says has ended and is no dead letter.
@@ -157,7 +171,7 @@ func waitingOf(t *tables, k, v []byte) ([]outbox.Delivery, error) {
 		e := &entry{record: r, number: se.number, position: i}
 		row := outbox.Delivery{
 			ID: e.id(), Notification: r.id, State: outbox.StatePending, Lane: se.lane, Status: r.status, Alerts: r.alerts,
-			At: fromNanos(r.receivedAt), Requeued: fromNanos(r.requeued),
+			At: fromNanos(r.receivedAt), Requeued: fromNanos(r.requeued), Since: fromNanos(r.fold.since),
 		}
 		if value := t.progress.Get(progressKey(e)); value != nil {
 			p, err := decodeProgress(value)

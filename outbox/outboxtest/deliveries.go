@@ -14,7 +14,8 @@ import (
 //nolint:thelper // These are the tests themselves.
 func deliveryTests() map[string]func(*testing.T, *fixture) {
 	return map[string]func(*testing.T, *fixture){
-		"deliveries tell what became of each entry": testDeliveryStates,
+		"deliveries tell what became of each entry":                          testDeliveryStates,
+		"what waits, and what is dead, is told with its body when asked for": testBodies,
 		"each delivery is on one page": func(t *testing.T, f *fixture) {
 			want := map[string]outbox.DeliveryState{}
 			for i := range 4 {
@@ -176,6 +177,32 @@ func testDeliveryStates(t *testing.T, f *fixture) {
 	}
 	require.Equal(t, want, got)
 	require.Equal(t, outbox.StateFailed, rows[len(rows)-1].State, "what ended first comes last")
+}
+
+func testBodies(t *testing.T, f *fixture) {
+	t.Helper()
+	dead, waits, told := f.webhook("dead"), f.webhook("waits"), f.webhook("told")
+	f.dies(dead, relay.Refused)
+	f.accept(told)
+	b := f.claimOne()
+	f.settle(b, sent(b))
+	waits.Entries = append(waits.Entries, f.entry("waits", pay, "other"))
+	f.accept(waits)
+	want := map[string]string{
+		dead.ID + "-0": string(dead.Entries[0].Notification), waits.ID + "-0": string(waits.Entries[0].Notification),
+		waits.ID + "-1": string(waits.Entries[1].Notification), told.ID + "-0": "",
+	}
+	for _, bodies := range []bool{true, false} {
+		rows, _, err := f.operations().Deliveries(t.Context(), outbox.DeliveryQuery{Bodies: bodies})
+		require.NoError(t, err)
+		require.Len(t, rows, len(want))
+		for _, d := range rows {
+			if !bodies {
+				want[d.ID] = ""
+			}
+			require.Equal(t, want[d.ID], string(d.Body), d.State)
+		}
+	}
 }
 
 func testNotification(t *testing.T, f *fixture) {

@@ -131,9 +131,17 @@ func testFold(t *testing.T, f *fixture) {
 	require.Equal(t, 3, f.stats().Pending)
 	require.Equal(t, map[relay.LimiterID]int{robot: 3}, f.stats().Limiters)
 
+	newest := w[outbox.MergeMost-1]
+	rows, _, err := f.operations().Deliveries(t.Context(), outbox.DeliveryQuery{
+		States: []outbox.DeliveryState{outbox.StatePending}, Filter: outbox.Filter{Notification: newest.ID}, Bodies: true,
+	})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, w[0].ReceivedAt, rows[0].Since)
+	require.Equal(t, "folded", string(rows[0].Body))
+
 	events := f.history(outbox.HistoryQuery{Types: []outbox.EventType{outbox.EventMerged}})
 	require.Len(t, events, outbox.MergeMost-1)
-	newest := w[outbox.MergeMost-1]
 	for i, e := range events {
 		require.Equal(t, w[outbox.MergeMost-2-i].ID+"-0", e.Entry)
 		require.Equal(t, newest.ID+"-0", e.Detail)

@@ -122,6 +122,11 @@ func (m *Memory) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outb
 	rows := slices.DeleteFunc(m.deliveries(), func(d outbox.Delivery) bool {
 		return !q.Wants(d.State) || !q.Matches(d.Lane, d.Notification, d.At)
 	})
+	for i := range rows {
+		if !q.Bodies {
+			rows[i].Body = nil
+		}
+	}
 	return page(rows, q.Page)
 }
 
@@ -168,6 +173,9 @@ func (m *Memory) Notification(
 		return n, detail, fmt.Errorf("notification %q: %w", id, outbox.ErrNotFound)
 	}
 	detail.Deliveries = slices.DeleteFunc(m.deliveries(), func(d outbox.Delivery) bool { return d.Notification != id })
+	for i := range detail.Deliveries {
+		detail.Deliveries[i].Body = nil
+	}
 	add := func(it item) {
 		if it.webhook.ID == id && !slices.ContainsFunc(detail.Parts, func(p []byte) bool {
 			return string(p) == string(it.Notification)
@@ -216,7 +224,7 @@ func (m *Memory) deliveries() []outbox.Delivery {
 		for i, it := range l.items {
 			row := outbox.Delivery{
 				ID: it.ID, Notification: it.webhook.ID, State: outbox.StatePending, Lane: l.id, Status: it.webhook.Status,
-				Alerts: it.webhook.Alerts, At: it.At, Requeued: it.Requeued,
+				Alerts: it.webhook.Alerts, At: it.At, Requeued: it.Requeued, Since: it.Since, Body: it.Notification,
 			}
 			if i == 0 {
 				row.Attempts, row.Next = l.attempt, l.due
@@ -240,6 +248,7 @@ func (m *Memory) deliveries() []outbox.Delivery {
 		rows = append(rows, outbox.Delivery{
 			ID: d.ID, Notification: d.webhook.ID, State: outbox.StateFailed, Lane: d.lane, Status: d.webhook.Status,
 			Alerts: d.webhook.Alerts, At: d.event.At, Attempts: d.event.Attempt, Reason: d.event.Reason, Detail: d.event.Detail,
+			Body: d.Notification,
 		})
 	}
 	states := map[outbox.EventType]outbox.DeliveryState{
