@@ -182,7 +182,9 @@ func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.B
 func (d *Deliverer) claim(ctx context.Context, t *targets, limit int) ([]outbox.Batch, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
-	return d.store.Claim(ctx, outbox.ClaimRequest{Max: limit, Lease: t.lease, Integrations: t.terms})
+	return d.store.Claim(ctx, outbox.ClaimRequest{
+		Max: limit, Lease: t.lease, Integrations: t.terms, Removed: d.metrics.removed,
+	})
 }
 
 // lift ends the holds that wait for a person, after a start and after each reload. While the store fails it is tried again

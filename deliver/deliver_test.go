@@ -773,7 +773,7 @@ func TestMetricsExistAtZero(t *testing.T) {
 	for name, series := range map[string]int{
 		"relay_notifications_total":                1,
 		"relay_notifications_failed_total":         len(relay.Kinds()),
-		"relay_notifications_dead_total":           4,
+		"relay_notifications_dead_total":           5,
 		"relay_notification_requests_total":        1,
 		"relay_notification_requests_failed_total": 1,
 		"relay_notification_latency_seconds":       1,

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,10 +104,19 @@ func (m *metrics) of(s relay.Setup) *targetMetrics {
 	for _, kind := range relay.Kinds() {
 		t.failed.WithLabelValues(string(kind))
 	}
-	for _, reason := range []relay.Kind{relay.Refused, reasonExpired, reasonCrashed, reasonUndecodable} {
+	for _, reason := range []relay.Kind{
+		relay.Refused, reasonExpired, reasonCrashed, reasonUndecodable, outbox.ReasonRemoved,
+	} {
 		t.dead.WithLabelValues(string(reason))
 	}
 	return t
+}
+
+// removed counts what ended in the dead letters without an attempt, because its integration is configured no more.
+func (m *metrics) removed(id relay.IntegrationID, entries int) {
+	receiver, rest, _ := strings.Cut(string(id), "/")
+	kind, _, _ := strings.Cut(rest, "/")
+	m.dead.WithLabelValues(receiver, kind, string(outbox.ReasonRemoved)).Add(float64(entries))
 }
 
 // statsTimeout bounds what a scrape waits for the store.

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -76,5 +78,28 @@ func TestAReloadWhileSending(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, right.messages(), 1)
 		stop()
+	})
+}
+
+// TestWhatAReloadRemovesIsCounted once it is given up.
+func TestWhatAReloadRemovesIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, registry := outboxtest.NewMemory(time.Now), prometheus.NewRegistry()
+		acceptGroup(t, store, 0)
+		acceptGroup(t, store, 1)
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("b", new(fake))}, Registerer: registry})
+		time.Sleep(outbox.RemovedGrace + time.Second)
+		synctest.Wait()
+		stop()
+		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP relay_notifications_dead_total Notifications that ended in the dead letters, by reason.
+# TYPE relay_notifications_dead_total counter
+relay_notifications_dead_total{integration="fake",reason="crashed",receiver="ops"} 0
+relay_notifications_dead_total{integration="fake",reason="destination_removed",receiver="ops"} 2
+relay_notifications_dead_total{integration="fake",reason="max_age",receiver="ops"} 0
+relay_notifications_dead_total{integration="fake",reason="refused",receiver="ops"} 0
+relay_notifications_dead_total{integration="fake",reason="undecodable",receiver="ops"} 0
+`), "relay_notifications_dead_total"))
 	})
 }

@@ -133,8 +133,11 @@ type ClaimRequest struct {
 	Max int
 	// Lease is how long the caller may take to settle.
 	Lease time.Duration
-	// Integrations are those this process knows, with their terms. Lanes of others are left alone.
+	// Integrations are those this process knows, with their terms. Lanes of others are left alone for RemovedGrace.
 	Integrations map[relay.IntegrationID]Terms
+	// Removed is told how many entries this claim moved to the dead letters, by integration, because that was not known for
+	// so long; nil when nobody wants to know.
+	Removed func(id relay.IntegrationID, entries int)
 }
 
 // Terms are what the configuration says about sending for one integration.

@@ -30,19 +30,24 @@ func (s *Store) giveUp(ctx context.Context, c outbox.ClaimRequest) error {
 				ends[i].outcome.Items = append(ends[i].outcome.Items, e.id())
 			}
 		}
-		if err := s.submit(endAll(ctx, ends)); err != nil {
+		staged, err := s.endAll(ctx, ends)
+		if err != nil {
 			s.release(held)
 			return err
+		}
+		for _, st := range staged {
+			if c.Removed != nil {
+				c.Removed(st.held.Lanes[0].Lane.Integration, len(st.held.Lanes[0].Entries))
+			}
 		}
 		s.options.Logger.Warn("Moved what waited for removed integrations to the dead letters",
 			"component", "outbox", "groups", len(held), "integration", held[0].Lanes[0].Lane.Integration)
 	}
 }
 
-// endAll is the change that makes several settlements. One whose lease has ended meanwhile is left out.
-func endAll(ctx context.Context, ends []settlement) *change {
-	var staged []*settlement
-	return &change{
+// endAll makes several settlements in one change, and returns those made. One whose lease has ended meanwhile is left out.
+func (s *Store) endAll(ctx context.Context, ends []settlement) (staged []*settlement, err error) {
+	err = s.submit(&change{
 		ctx: ctx,
 		stage: func(g *group) error {
 			for i := range ends {
@@ -62,5 +67,9 @@ func endAll(ctx context.Context, ends []settlement) *change {
 				st.revert()
 			}
 		},
+	})
+	if err != nil { // they may still be made
+		return nil, err
 	}
+	return staged, nil
 }

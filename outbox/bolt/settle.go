@@ -119,7 +119,9 @@ func (l *laneSettlement) record(g *group) {
 		case o.Result == outbox.Dead:
 			g.record(l.event(e))
 		case o.Ends():
-			g.record(merged(l.held.Lane, e, newest))
+			event := merged(l.held.Lane, e, newest)
+			event.Attempt = l.held.Attempt
+			g.record(event)
 		}
 	}
 	g.record(l.event(newest))

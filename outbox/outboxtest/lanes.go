@@ -285,6 +285,7 @@ func testRemoved(t *testing.T, f *fixture) {
 	require.Zero(t, wait)
 	st := f.stats()
 	require.Equal(t, 3, st.Dead)
+	require.Equal(t, map[relay.IntegrationID]int{ops: 3}, f.removed)
 	require.Zero(t, st.Pending)
 	events := f.history(outbox.HistoryQuery{Types: []outbox.EventType{outbox.EventFailed}})
 	require.Len(t, events, 3)

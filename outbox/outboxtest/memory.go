@@ -222,6 +222,9 @@ func (m *Memory) giveUp(c outbox.ClaimRequest, now time.Time) {
 	}
 	slices.SortFunc(gone, func(a, b *lane) int { return cmp.Compare(a.items[0].ID, b.items[0].ID) })
 	for _, l := range gone {
+		if c.Removed != nil {
+			c.Removed(l.id.Integration, len(l.items))
+		}
 		m.settleLane(l, false, slices.Clone(l.items), outbox.Outcome{
 			Result: outbox.Dead, Reason: "destination_removed", Detail: "the integration is configured no more",
 			Items: []string{"all"},
@@ -328,7 +331,7 @@ func (m *Memory) settleLane(l *lane, shared bool, claimed []item, o outbox.Outco
 		}
 		last := i == len(claimed)-1
 		if ended && o.Result == outbox.Sent && !last {
-			event.Type, event.Detail = outbox.EventMerged, newest.ID
+			event.Type, event.Detail, event.Attempt = outbox.EventMerged, newest.ID, attempt
 			m.record(event)
 			continue
 		}

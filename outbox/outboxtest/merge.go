@@ -36,6 +36,7 @@ func testMerge(t *testing.T, f *fixture) {
 		require.Equal(t, outbox.EventMerged, e.Type)
 		require.Equal(t, w[1-i].ID+"-0", e.Entry)
 		require.Equal(t, w[2].ID+"-0", e.Detail)
+		require.Equal(t, events[0].Attempt, e.Attempt, "that of the message that told it")
 	}
 	b = f.claimOne()
 	require.Equal(t, []string{late.ID + "-0"}, ids(b))

@@ -66,6 +66,8 @@ type fixture struct {
 	t     *testing.T
 	terms map[relay.IntegrationID]outbox.Terms
 	count int
+	// removed counts the entries that claims gave up.
+	removed map[relay.IntegrationID]int
 }
 
 const (
@@ -81,7 +83,7 @@ func newFixture(t *testing.T, open Open) *fixture {
 	clock := NewClock()
 	f := &fixture{Store: open(t, clock.Now), Clock: clock, t: t, terms: map[relay.IntegrationID]outbox.Terms{
 		ops: {Limit: relay.Limit{Messages: 20, Per: time.Minute}}, pay: {},
-	}}
+	}, removed: map[relay.IntegrationID]int{}}
 	t.Cleanup(func() { require.NoError(t, f.Close()) })
 	return f
 }
@@ -143,7 +145,10 @@ func (f *fixture) claim(most int) []outbox.Batch {
 
 func (f *fixture) claimWait(most int) ([]outbox.Batch, time.Duration) {
 	f.t.Helper()
-	batches, wait, err := f.Claim(f.t.Context(), outbox.ClaimRequest{Max: most, Lease: leaseTime, Integrations: f.terms})
+	batches, wait, err := f.Claim(f.t.Context(), outbox.ClaimRequest{
+		Max: most, Lease: leaseTime, Integrations: f.terms,
+		Removed: func(id relay.IntegrationID, entries int) { f.removed[id] += entries },
+	})
 	require.NoError(f.t, err)
 	return batches, wait
 }
