@@ -45,6 +45,7 @@ quick: ## Run the tests that need no real parts and no minute of patience.
 .PHONY: parts
 parts: ## Install what the tests use (Debian packages), where that is allowed; name it elsewhere.
 	@scripts/test-parts
+	@for m in $(MODULES); do $(GO) -C $$m mod download; done
 
 .PHONY: fmt
 fmt: ## Format the code.

@@ -40,6 +40,10 @@ global:
 dedupe: {window: {{ .Window }}}
 snapshots:
   trace_url: "http://jaeger.example.org/trace/{{ "{{ .TraceID }}" }}"
+  {{- range .Snapshots }}
+  {{ . }}
+  {{- end }}
+{{ .Storage }}
 route: {receiver: ops}
 receivers:
   - name: ops
@@ -56,10 +60,17 @@ receivers:
 // startRelay starts the relay with one receiver of four integrations, all played by a sandbox.
 func startRelay(t *testing.T, window time.Duration) *relayProcess {
 	t.Helper()
+	return startRelayWith(t, window, "")
+}
+
+// startRelayWith is startRelay with a section storage: and further keys of the section snapshots:.
+func startRelayWith(t *testing.T, window time.Duration, storage string, snapshots ...string) *relayProcess {
+	t.Helper()
 	vendors := startVendors(t)
 	var config strings.Builder
 	require.NoError(t, template.Must(template.New("").Parse(configText)).Execute(&config, map[string]any{
-		"Window":   window,
+		"Window":  window,
+		"Storage": storage, "Snapshots": snapshots,
 		"SMTP":     vendors.Mail.Addr(),
 		"DingTalk": vendors.DingTalk.Add(sandbox.DingTalkRobot{Token: "acceptance", Secret: "SECacceptance"}),
 		"WeCom":    vendors.WeCom.Add(sandbox.WeComRobot{Key: "acceptance"}),

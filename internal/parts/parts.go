@@ -201,32 +201,47 @@ var (
 // RelayBinary builds the relay once per test program, with the race detector if the test has it.
 func RelayBinary(tb testing.TB) string {
 	tb.Helper()
-	relay.Do(func() {
+	args := []string{"-tags", "nomsgpack"}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	return relay.build(tb, "cmd/relay", args...)
+}
+
+// ServiceBinary builds recorder/example, a service that records the context of its requests, once per test program.
+func ServiceBinary(tb testing.TB) string {
+	tb.Helper()
+	return service.build(tb, "recorder/example")
+}
+
+// A binary is built once.
+type binary struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// build builds the command in a folder of the project.
+func (b *binary) build(tb testing.TB, folder string, flags ...string) string {
+	tb.Helper()
+	b.once.Do(func() {
 		dir, err := os.MkdirTemp("", "relay-binary-") //nolint:usetesting // outlives the test that builds it
 		if err != nil {
-			errRelay = err
+			b.err = err
 			return
 		}
-		relayPath = filepath.Join(dir, "relay")
-		args := []string{"build", "-tags", "nomsgpack", "-o", relayPath}
-		if raceEnabled {
-			args = append(args, "-race")
-		}
-		cmd := exec.CommandContext(context.Background(), "go", append(args, "./cmd/relay")...)
-		cmd.Dir = Root()
+		b.path = filepath.Join(dir, filepath.Base(folder))
+		cmd := exec.CommandContext(context.Background(), "go", append([]string{"build", "-o", b.path}, flags...)...)
+		cmd.Dir = filepath.Join(Root(), folder)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			errRelay = fmt.Errorf("build relay: %w\n%s", err, out)
+			b.err = fmt.Errorf("build %s: %w\n%s", folder, err, out)
 		}
 	})
-	if errRelay != nil {
-		tb.Fatal(errRelay)
+	if b.err != nil {
+		tb.Fatal(b.err)
 	}
-	return relayPath
+	return b.path
 }
 
 //nolint:gochecknoglobals // built once per test program
-var (
-	relay     sync.Once
-	relayPath string
-	errRelay  error
-)
+var relay, service binary
