@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
@@ -18,7 +19,7 @@ func newTraceURL(src string) (*traceURL, error) {
 	if src == "" {
 		return nil, nil //nolint:nilnil // no template, no link
 	}
-	t, err := template.New("trace_url").Parse(src)
+	t, err := template.New("trace_url").Option("missingkey=zero").Funcs(linkFunctions()).Parse(src)
 	if err != nil {
 		return nil, fault.At("trace_url", err)
 	}
@@ -45,12 +46,19 @@ func (l *traceURL) of(s relay.Snapshot) string {
 	return made
 }
 
+// linkDot is what the template of a link sees of a snapshot.
+type linkDot struct {
+	TraceID, RoomID, UserAgent linkValue
+	Extra                      map[string]linkValue
+	Time                       time.Time
+}
+
 func (l *traceURL) execute(s relay.Snapshot) (string, error) {
-	dot := relay.Snapshot{TraceID: escape(s.TraceID), RoomID: escape(s.RoomID), UserAgent: escape(s.UserAgent), Time: s.Time}
+	dot := linkDot{TraceID: linkValue(s.TraceID), RoomID: linkValue(s.RoomID), UserAgent: linkValue(s.UserAgent), Time: s.Time}
 	if len(s.Extra) > 0 {
-		dot.Extra = make(map[string]string, len(s.Extra))
+		dot.Extra = make(map[string]linkValue, len(s.Extra))
 		for name, value := range s.Extra {
-			dot.Extra[name] = escape(value)
+			dot.Extra[name] = linkValue(value)
 		}
 	}
 	var b strings.Builder
@@ -59,6 +67,12 @@ func (l *traceURL) execute(s relay.Snapshot) (string, error) {
 	}
 	return strings.TrimSpace(b.String()), nil
 }
+
+// A linkValue is a value from outside. Printed, it is escaped, so that whoever writes a template cannot forget it; functions
+// see it as it is.
+type linkValue string
+
+func (v linkValue) String() string { return escape(string(v)) }
 
 // escape makes value safe in a path and in a query alike.
 func escape(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
