@@ -35,12 +35,11 @@ func TestEmptyRoot(t *testing.T) {
 	binary, err := os.ReadFile(filepath.Join(parts.Root(), "bin", "relay"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "relay"), binary, 0o755))
-	config := strings.Replace(configText, "timezone: UTC", "timezone: Asia/Shanghai", 1)
-	config = strings.NewReplacer(
-		"{{ .DingTalk }}", "http://127.0.0.1:1/robot/send?access_token=t", "{{ .WeCom }}", "http://127.0.0.1:1/send?key=k",
-		"{{ .Slack }}", "http://127.0.0.1:1/services/T/B/X", "{{ .SMTP }}", "127.0.0.1:1", "{{ .Window }}", "10m",
-		`{{ "{{ .TraceID }}" }}`, "{{ .TraceID }}",
-	).Replace(config)
+	config := configuration(t, map[string]any{
+		"DingTalk": "http://127.0.0.1:1/robot/send?access_token=t", "WeCom": "http://127.0.0.1:1/send?key=k",
+		"Slack": "http://127.0.0.1:1/services/T/B/X", "SMTP": "127.0.0.1:1", "Window": "10m",
+	})
+	config = strings.Replace(config, "timezone: UTC", "timezone: Asia/Shanghai", 1)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "config.yaml"), []byte(config), 0o644))
 	data := filepath.Join(root, "data")
 	require.NoError(t, os.Mkdir(data, 0o700))

@@ -43,7 +43,9 @@ snapshots:
   {{- range .Snapshots }}
   {{ . }}
   {{- end }}
-{{ .Storage }}
+{{- with .Storage }}
+{{ . }}
+{{- end }}
 route: {receiver: ops}
 receivers:
   - name: ops
@@ -67,24 +69,31 @@ func startRelay(t *testing.T, window time.Duration) *relayProcess {
 func startRelayWith(t *testing.T, window time.Duration, storage string, snapshots ...string) *relayProcess {
 	t.Helper()
 	vendors := startVendors(t)
-	var config strings.Builder
-	require.NoError(t, template.Must(template.New("").Parse(configText)).Execute(&config, map[string]any{
+	config := configuration(t, map[string]any{
 		"Window":  window,
 		"Storage": storage, "Snapshots": snapshots,
 		"SMTP":     vendors.Mail.Addr(),
 		"DingTalk": vendors.DingTalk.Add(sandbox.DingTalkRobot{Token: "acceptance", Secret: "SECacceptance"}),
 		"WeCom":    vendors.WeCom.Add(sandbox.WeComRobot{Key: "acceptance"}),
 		"Slack":    vendors.Slack.Add(sandbox.SlackHook{Team: "T1", Bot: "B1", Channel: "ops", Token: "acceptance"}),
-	}))
+	})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(config.String()), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
 	addr := parts.FreeAddress(t)
 	r := &relayProcess{url: "http://" + addr, vendors: vendors, args: []string{
 		"--config.file=" + file, "--storage.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr, "--log.level=debug",
 	}}
 	r.start(t)
 	return r
+}
+
+// configuration fills configText in.
+func configuration(t *testing.T, values map[string]any) string {
+	t.Helper()
+	var text strings.Builder
+	require.NoError(t, template.Must(template.New("").Parse(configText)).Execute(&text, values))
+	return text.String()
 }
 
 func (r *relayProcess) start(t *testing.T) {
