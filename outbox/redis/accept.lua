@@ -11,13 +11,13 @@
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
 -- Invariant: once the mark says that a state was accepted, its entries are pending.
 local slot, state, id, about = ARGV[3], ARGV[4], ARGV[6], ARGV[8]
-local web, mark = P .. WEB .. id, P .. MARK .. slot
-local last = call('HMGET', mark, 's', 't', 'id')
-local same, first = last[1] == state, nil
-if last[3] == id or call('EXISTS', web) == 1 then
+local web = P .. WEB .. id
+local last, at, known = marked(slot)
+local same, first = last == state, nil
+if known == id or call('EXISTS', web) == 1 then
   first = id
-elseif same and math.abs(now - tonumber(last[2])) < tonumber(ARGV[5]) then
-  first = last[3]
+elseif same and math.abs(now - at) < tonumber(ARGV[5]) then
+  first = known
 end
 if first then
   event('duplicate', first, 0, about, '')
@@ -36,29 +36,29 @@ for at = bodies + ARGV[bodies] + 1, #ARGV, 9 do
 end
 if full(#kept, ARGV[10], ARGV[11]) then return {2} end
 
-call('HSET', mark, 's', state, 't', NOW, 'id', id)
-call('PEXPIRE', mark, ARGV[9])
+call('SET', P .. MARK .. slot, state .. NOW .. id, 'PX', ARGV[9])
 for at = saved + 1, bodies - 2, 2 do
   call('SET', P .. SAVED .. ARGV[at], NOW .. ARGV[at + 1], 'NX', 'PX', ARGV[9])
 end
-local stored = {}
+local stored, fields = {}, {}
+local function store(field, value)
+  fields[#fields + 1], fields[#fields + 2] = field, value
+  size = size + #value
+end
 for _, at in ipairs(kept) do
   local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 6]
   local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 9)
-  call('HSET', web, 'e' .. n, ARGV[at + 7], 'x' .. n, ARGV[at + 8])
-  size = size + #ARGV[at + 7] + #ARGV[at + 8]
-  if not stored[k] then
-    stored[k] = true
-    call('HSET', web, 'b' .. k, ARGV[bodies + 1 + k])
-    size = size + #ARGV[bodies + 1 + k]
-  end
+  store('e' .. n, ARGV[at + 7])
+  store('x' .. n, ARGV[at + 8])
+  if not stored[k] then store('b' .. k, ARGV[bodies + 1 + k]) end
+  stored[k] = true
   call('HSET', P .. LANE .. lane, 's', ARGV[at + 4], 'peer', ARGV[at + 3])
   call('ZADD', P .. WAITING, ARGV[at + 5], id .. '-' .. n)
   enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
 end
 if #kept > 0 then
+  for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
   call('HSET', web, 'o', #kept, 'z', size)
-  call('HINCRBY', P .. STATE, 'pending', #kept)
   call('HINCRBY', P .. STATE, 'bytes', size)
 end
 event('accepted', id, #kept, about, '')

@@ -1,10 +1,15 @@
 -- Scripts that end entries.
 
+-- open reads what is stored of an entry that is to end.
+local function open(it)
+  local v = call('HMGET', it.web, 'e' .. it.n, 'x' .. it.n, 'o', 'z')
+  it.e, it.x, it.open, it.size = v[1] or '', v[2] or '', tonumber(v[3]), v[4]
+end
+
 -- bury makes an entry a dead letter.
 local function bury(lane, it, n, outcome)
-  local v = call('HMGET', it.web, 'e' .. it.n, 'x' .. it.n, it.body)
-  call('HSET', P .. LETTER .. it.id, 'e', v[1] or '', 'x', v[2] or '', 'b', v[3] or '', 't', NOW, 'n', n, 'o', outcome,
-    'l', lane, 'q', it.queue, 'd', call('HGET', P .. QUEUES, it.queue) or '', 'at', us(it.at))
+  call('HSET', P .. LETTER .. it.id, 'e', it.e, 'x', it.x, 'b', call('HGET', it.web, it.body) or '', 't', NOW, 'n', n,
+    'o', outcome, 'l', lane, 'q', it.queue, 'd', call('HGET', P .. QUEUES, it.queue) or '', 'at', us(it.at))
   call('ZADD', P .. DEAD, 0, it.id)
   call('ZADD', P .. DIED, NOW, it.id)
 end
@@ -13,31 +18,30 @@ end
 -- any more.
 local function finish(it)
   call('ZREM', P .. WAITING, it.id)
-  if call('HINCRBY', it.web, 'o', -1) <= 0 then
-    call('HINCRBY', P .. STATE, 'bytes', -(call('HGET', it.web, 'z') or 0))
+  if it.open == 1 or it.open and call('HINCRBY', it.web, 'o', -1) == 0 then
     call('DEL', it.web)
+    call('HINCRBY', P .. STATE, 'bytes', -it.size)
   else
-    call('HDEL', it.web, 'e' .. it.n, 'x' .. it.n)
-    if it.own then call('HDEL', it.web, it.body) end
+    call('HDEL', it.web, 'e' .. it.n, 'x' .. it.n, it.own and it.body or '')
   end
-  call('HINCRBY', P .. STATE, 'pending', -1)
   if call('HINCRBY', P .. PENDING, it.queue, -1) > 0 then return false end
   call('HDEL', P .. PENDING, it.queue)
   return true
 end
 
--- after puts a lane whose first n items have ended back into line, or keeps what is known of it for the retention.
+-- after puts a lane whose first n items have ended back into line, behind the others, or keeps what is known of it for the
+-- retention.
 local function after(lane, n, retention)
+  local queue = call('LINDEX', P .. ITEMS .. lane, n)
   call('LTRIM', P .. ITEMS .. lane, n, -1)
   call('HDEL', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'rest', 'reason', 'detail', 'due',
     'place', 'lease', 'rigid')
-  local queue = head(lane)
-  if queue then
-    call('RPUSH', P .. READY .. queue, lane)
-    call('ZADD', P .. DUE, 'LT', NOW, queue)
-    overflow(lane)
-  else
+  if not queue then
     call('PEXPIRE', P .. LANE .. lane, retention)
-    call('HINCRBY', P .. STATE, 'lanes', -1)
+    return
   end
+  queue = string.sub(queue, 1, 22)
+  call('RPUSH', P .. READY .. queue, lane)
+  call('ZADD', P .. DUE, 'LT', NOW, queue)
+  overflow(lane)
 end

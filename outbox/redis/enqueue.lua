@@ -8,7 +8,6 @@ local function enqueue(lane, queue, definition, text)
     call('PERSIST', P .. LANE .. lane)
     call('RPUSH', P .. READY .. queue, lane)
     call('ZADD', P .. DUE, 'LT', NOW, queue)
-    call('HINCRBY', P .. STATE, 'lanes', 1)
   end
   if call('HINCRBY', P .. PENDING, queue, 1) > 1 then return end
   if call('HSETNX', P .. QUEUES, queue, definition) == 1 then
@@ -24,6 +23,6 @@ end
 
 -- full tells whether so many more entries are too many.
 local function full(entries, maxPending, maxBytes)
-  local has = call('HMGET', P .. STATE, 'pending', 'bytes')
-  return (tonumber(has[1]) or 0) + entries > tonumber(maxPending) or (tonumber(has[2]) or 0) >= tonumber(maxBytes)
+  local bytes = tonumber(call('HGET', P .. STATE, 'bytes')) or 0
+  return call('ZCARD', P .. WAITING) + entries > tonumber(maxPending) or bytes >= tonumber(maxBytes)
 end

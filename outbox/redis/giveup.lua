@@ -34,7 +34,8 @@ table.sort(lanes, function(a, b) return a.items[1].id < b.items[1].id end)
 for _, l in ipairs(lanes) do
   local try = (call('HGET', P .. LANE .. l.lane, 'tries') or 0) + 1
   for _, it in ipairs(l.items) do
-    event('failed', it.id, try, call('HGET', it.web, 'e' .. it.n), ARGV[5])
+    open(it)
+    event('failed', it.id, try, it.e, ARGV[5])
     bury(l.lane, it, try, ARGV[5])
     finish(it)
   end

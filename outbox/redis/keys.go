@@ -14,10 +14,10 @@ import (
 // version of this format and a shard. What may be long or foreign (group keys, destinations, limiters, fingerprints) is in
 // keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock, but for those of receipt.
 //
-//	state             hash    what there is once: pending, lanes, bytes (counters), gen (counts changes of queues), known (the
+//	state             hash    what there is once: bytes pending, gen (counts changes of queues), known (the
 //	                          configuration of the last claim), born (random, so that a flushed server is recognised)
 //
-//	mark:<slot>       hash    what was last accepted in a slot: s state, t time, id                         (for the retention)
+//	mark:<slot>       string  what was last accepted in a slot: 16 bytes of state, 16 digits of time, id   (for the retention)
 //	saved:<alert>     string  what is saved with one firing of an alert, since it was last seen            (for the retention)
 //
 //	web:<id>          hash    a webhook with entries pending: o entries open, z bytes; of each entry <n> e<n>, what it is about,

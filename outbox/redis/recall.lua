@@ -7,10 +7,10 @@
 -- Answers {1, id of the first copy}, or {0, for each alert what is saved with it, or false}.
 -- First write: a duplicate's event, so that waiting for replicas means something.
 -- Invariant: what is saved with an alert that goes on is never forgotten.
-local last = call('HMGET', P .. MARK .. ARGV[3], 's', 't', 'id')
-if last[1] == ARGV[4] and math.abs(now - tonumber(last[2])) < tonumber(ARGV[5]) then
-  event('duplicate', last[3], 0, '', '')
-  return {1, last[3]}
+local last, at, id = marked(ARGV[3])
+if last == ARGV[4] and math.abs(now - at) < tonumber(ARGV[5]) then
+  event('duplicate', id, 0, '', '')
+  return {1, id}
 end
 local answer = {0}
 for at = 8, #ARGV do

@@ -29,8 +29,8 @@ func newScripts(db *redisdb.DB) scripts {
 		return s
 	}
 	return scripts{
-		accept:  script("enqueue", "accept"),
-		recall:  script("recall"),
+		accept:  script("marks", "enqueue", "accept"),
+		recall:  script("marks", "recall"),
 		queues:  script("queues"),
 		bind:    script("bind"),
 		claim:   script("lanes", "limiters", "take", "fold", "claim"),

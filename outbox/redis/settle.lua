@@ -31,21 +31,27 @@ if #lanes > 1 and ARGV[14] ~= '' then return 2 end
 call('HDEL', P .. LEASES, nonce)
 call('ZREM', P .. ENDS, nonce)
 call('ZREM', P .. FLIGHT .. id, nonce)
-if result ~= 'release' then stamp(id, nonce) end
-if hold > 0 then stopLimiter(id, now + hold, ARGV[9]) elseif result == 'sent' then call('HDEL', P .. LIMITER .. id, 'probing') end
-wake(id)
+local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
+if result ~= 'release' then stamp(id, nonce, tonumber(limiter[1] or 0), tonumber(limiter[2] or 0)) end
+if hold > 0 then
+  stopLimiter(id, now + hold, ARGV[9])
+elseif limiter[3] and result == 'sent' then
+  call('HDEL', P .. LIMITER .. id, 'probing')
+end
+if limiter[4] then wake(id) end
 
 local quiet
 for i, l in ipairs(lanes) do
   local key, items = P .. LANE .. l.lane, l.items
   local has = call('HMGET', key, 'tries', 'newest')
   local try = (has[1] or 0) + 1
+  for _, it in ipairs(items) do open(it) end
   if result ~= 'release' then tell(items, try, ends) end
   if ARGV[10] ~= '' then call('HSET', key, 'ref', ARGV[10]) end
   if ends then
     local newest = items[#items]
     if result == 'sent' and newest.at >= (tonumber(has[2]) or newest.at) then
-      call('HSET', key, 'newest', us(newest.at), 'x', call('HGET', newest.web, 'x' .. newest.n) or '')
+      call('HSET', key, 'newest', us(newest.at), 'x', newest.x)
     end
     for _, it in ipairs(items) do
       if result == 'dead' then bury(l.lane, it, try, ARGV[15]) end

@@ -2,11 +2,11 @@
 
 -- stamp counts a send. No more stamps are kept than any limit ever asked for, but always some, for an integration with a
 -- limit that comes to share the limiter with one without.
-local function stamp(limiter, nonce)
-  local widest = call('HMGET', P .. LIMITER .. limiter, 'per', 'most')
-  call('ZADD', P .. STAMPS .. limiter, NOW, nonce)
-  call('ZREMRANGEBYRANK', P .. STAMPS .. limiter, 0, -1 - math.max(32, widest[2] or 0))
-  call('PEXPIRE', P .. STAMPS .. limiter, 60000 + math.max(60000, math.ceil((widest[1] or 0) / 1000)))
+local function stamp(limiter, nonce, per, most)
+  local key = P .. STAMPS .. limiter
+  call('ZADD', key, NOW, nonce)
+  if now % 8 == 0 then call('ZREMRANGEBYRANK', key, 0, -1 - math.max(32, most)) end
+  call('PEXPIRE', key, 60000 + math.max(60000, math.ceil(per / 1000)))
 end
 
 -- stopLimiter holds a limiter until the given time, or as long as it is held already.
@@ -23,11 +23,10 @@ end
 local function tell(items, try, ends)
   local kinds = {sent = 'sent', retry = 'retrying', dead = 'failed'}
   for i, it in ipairs(items) do
-    local about = (ends or i == #items) and call('HGET', it.web, 'e' .. it.n)
-    if i == #items or ends and ARGV[4] == 'dead' then
-      event(kinds[ARGV[4]], it.id, try, about, ARGV[15])
+        if i == #items or ends and ARGV[4] == 'dead' then
+      event(kinds[ARGV[4]], it.id, try, it.e, ARGV[15])
     elseif ends then
-      event('merged', it.id, 0, about, items[#items].id)
+      event('merged', it.id, 0, it.e, items[#items].id)
     end
   end
 end
@@ -86,7 +85,8 @@ local function settleFold(nonce, from, lane)
   local newest, n = items[20], 0
   local since = items[1].since ~= '0' and items[1].since or us(items[1].at)
   for i = 1, 19 do
-    event('merged', items[i].id, 0, call('HGET', items[i].web, 'e' .. items[i].n), newest.id)
+    open(items[i])
+    event('merged', items[i].id, 0, items[i].e, newest.id)
     finish(items[i])
     n = n + 1 + items[i].folded
     call('LSET', P .. ITEMS .. lane, from + i - 1, '')

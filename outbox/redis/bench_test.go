@@ -1,0 +1,197 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
+	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/redisdb"
+	"github.com/alertrelay/relay/outbox"
+	"github.com/alertrelay/relay/outbox/redis"
+)
+
+const (
+	mail    = relay.IntegrationID("ops/email/main")
+	mailbox = relay.LimiterID("mailbox")
+)
+
+// benchWebhook is the n-th webhook of a benchmark: 2 KB about one alert, each of a group of its own.
+func benchWebhook(n int64) outbox.Webhook {
+	var slot dedupe.Slot
+	binary.LittleEndian.PutUint64(slot[:], uint64(n)*0x9e3779b97f4a7c15)
+	now := time.Now()
+	group := fmt.Sprintf(`{}/{team="pay"}:{alertname="HighErrorRate", instance="host-%d"}`, n)
+	return outbox.Webhook{
+		ID: fmt.Sprintf("01ARZ3NDEKTSV4%012d", n), ReceivedAt: now, Path: "/webhook", Receiver: "ops", GroupKey: group,
+		Alerts: 1, Status: relay.StatusFiring, Slot: slot, State: dedupe.State(slot), Window: 10 * time.Minute,
+		Saved: map[relay.AlertKey]relay.Saved{
+			{Fingerprint: fmt.Sprintf("%016x", uint64(n)*0x9e3779b97f4a7c15), StartsAt: now}: {Room: "10086"},
+		},
+		Entries: []outbox.Entry{{
+			Lane:        outbox.Lane{Integration: mail, Destination: "ops", GroupKey: group, Receiver: "ops"},
+			Destination: relay.Destination{Key: "ops", Address: "ops@example.org"}, Limiters: []relay.LimiterID{mailbox},
+			State: dedupe.State(slot), Notification: bytes.Repeat([]byte("alertrelay"), 200),
+			Told: map[string]time.Time{"a1b2c3d4e5f60718": now},
+		}},
+	}
+}
+
+// A benchmark is a store in a redis-server of its own, with so many entries pending.
+type benchmark struct {
+	*redis.Store
+	*testing.B
+	db      *redisdb.DB
+	n       atomic.Int64
+	before  float64
+	scripts float64
+}
+
+func newBenchmark(b *testing.B, pending int64) *benchmark {
+	b.Helper()
+	address := parts.StartRedis(b, "--save", "", "--appendfsync", "everysec").Address
+	db := connect(b, redisdb.Options{Addresses: []string{address}})
+	s := &benchmark{Store: redis.New(db, redis.Options{MaxPending: 10_000_000, MaxBytes: 1 << 40}), B: b, db: db}
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
+	parallel(64, pending, func(int64) { s.accept() })
+	return s
+}
+
+var (
+	calls   = regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`)
+	cpuTime = regexp.MustCompile(`used_cpu_(?:sys|user):([\d.]+)`)
+)
+
+// stats are how often the server ran a script since it was started, and how many microseconds of processor time it used.
+func (s *benchmark) stats() (scripts, micros float64) {
+	info, err := s.db.Client().Info(context.Background(), "commandstats", "cpu").Result()
+	require.NoError(s, err)
+	if m := calls.FindStringSubmatch(info); m != nil {
+		scripts, _ = strconv.ParseFloat(m[1], 64)
+	}
+	for _, m := range cpuTime.FindAllStringSubmatch(info, -1) {
+		seconds, _ := strconv.ParseFloat(m[1], 64)
+		micros += seconds * 1e6
+	}
+	return scripts, micros
+}
+
+func (s *benchmark) start() {
+	s.scripts, s.before = s.stats()
+	s.ReportAllocs()
+	s.ResetTimer()
+}
+
+// report tells how many scripts an operation took, and how much of the server's time.
+func (s *benchmark) report() {
+	s.StopTimer()
+	calls, micros := s.stats()
+	s.ReportMetric((calls-s.scripts)/float64(s.N), "scripts/op")
+	s.ReportMetric((micros-s.before)/float64(s.N), "redis-us/op")
+}
+
+// parallel calls do n times, from so many goroutines.
+func parallel(goroutines int, n int64, do func(int64)) {
+	var next atomic.Int64
+	done := make(chan struct{})
+	for range goroutines {
+		go func() {
+			for i := next.Add(1); i <= n; i = next.Add(1) {
+				do(i)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range goroutines {
+		<-done
+	}
+}
+
+func (s *benchmark) accept() {
+	if _, err := s.Accept(context.Background(), benchWebhook(s.n.Add(1))); err != nil {
+		s.Error(err)
+	}
+}
+
+func (s *benchmark) claim(most int) []outbox.Batch {
+	batches, _, err := s.Claim(context.Background(), outbox.ClaimRequest{
+		Max: most, Lease: time.Hour, Integrations: benchTerms,
+	})
+	if err != nil {
+		s.Error(err)
+	}
+	return batches
+}
+
+func (s *benchmark) settle(batch outbox.Batch, o outbox.Outcome) {
+	if err := s.Settle(context.Background(), batch.Lease, o); err != nil {
+		s.Error(err)
+	}
+}
+
+var benchTerms = map[relay.IntegrationID]outbox.Terms{mail: {Backlog: relay.BacklogMerge, Limiters: []relay.LimiterID{mailbox}}}
+
+func BenchmarkAccept(b *testing.B) {
+	for _, pending := range []int64{1_000, 100_000} {
+		for _, goroutines := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("pending=%d/goroutines=%d", pending, goroutines), func(b *testing.B) {
+				s := newBenchmark(b, pending)
+				s.start()
+				parallel(goroutines, int64(b.N), func(int64) { s.accept() })
+				s.report()
+			})
+		}
+	}
+}
+
+func BenchmarkClaim(b *testing.B) {
+	for _, pending := range []int64{1_000, 100_000} {
+		for _, most := range []int{1, 64} {
+			b.Run(fmt.Sprintf("pending=%d/most=%d", pending, most), func(b *testing.B) {
+				s := newBenchmark(b, pending)
+				s.claim(1) // which says what there is
+				s.start()
+				for claimed := 0; claimed < b.N; {
+					batches := s.claim(min(most, b.N-claimed))
+					claimed += len(batches)
+					b.StopTimer()
+					for _, batch := range batches {
+						s.settle(batch, outbox.Outcome{Result: outbox.Release})
+					}
+					b.StartTimer()
+				}
+				s.report()
+			})
+		}
+	}
+}
+
+func BenchmarkSettle(b *testing.B) {
+	for _, goroutines := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
+			s := newBenchmark(b, int64(b.N))
+			var batches []outbox.Batch
+			for len(batches) < b.N {
+				batches = append(batches, s.claim(min(256, b.N-len(batches)))...)
+			}
+			s.start()
+			parallel(goroutines, int64(len(batches)), func(i int64) {
+				batch := batches[i-1]
+				s.settle(batch, outbox.Outcome{
+					Result: outbox.Sent, Items: []string{batch.Lanes[0].Items[0].ID}, Part: 1, Parts: 1, Text: "told",
+				})
+			})
+			s.report()
+		})
+	}
+}
