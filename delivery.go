@@ -28,6 +28,10 @@ type Telling struct {
 	Merged int
 	// Since is when the oldest of them was received.
 	Since time.Time
+	// LastTold is when the destination was last told about this group, and LastFiring how many alerts it knows as firing
+	// since then; zero when it was told nothing yet, or so long ago that the store has forgotten it.
+	LastTold   time.Time
+	LastFiring int
 	// Late says that a person brought it back from the dead letters: it may be old news.
 	Late bool
 }

@@ -35,6 +35,8 @@ func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
 			Notification: n,
 			Merged:       merged(lane.Items),
 			Since:        lane.Items[0].Oldest(),
+			LastTold:     lane.ToldAt,
+			LastFiring:   len(lane.Told),
 			Late:         !lane.Items[0].Requeued.IsZero(),
 		})
 	}

@@ -673,6 +673,7 @@ func TestWhatADeliveryTells(t *testing.T) {
 		l.Told = map[string]time.Time{
 			"still": start.UTC(), "again": start.Add(-time.Hour), "over": start, "ended": start,
 		}
+		l.ToldAt = start.Add(time.Minute)
 		concerned := setup("a", f)
 		concerned.Concerned = func(d *relay.Delivery) []relay.Person {
 			return []relay.Person{{Name: d.Notification().Alerts[0].Fingerprint}}
@@ -686,6 +687,8 @@ func TestWhatADeliveryTells(t *testing.T) {
 		require.Equal(t, relay.Ref("ts-0"), d.Previous)
 		require.Len(t, d.Tellings, 1)
 		require.Equal(t, 1, d.Tellings[0].Merged)
+		require.Equal(t, l.ToldAt, d.Tellings[0].LastTold)
+		require.Equal(t, 4, d.Tellings[0].LastFiring)
 		changes, durations := map[string]relay.Change{}, map[string]time.Duration{}
 		for _, a := range d.Notification().Alerts {
 			changes[a.Fingerprint], durations[a.Fingerprint] = a.Change, a.Duration

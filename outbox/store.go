@@ -216,8 +216,10 @@ type LaneBatch struct {
 	Crashes int
 	// Ref is what the last delivery of the lane left behind.
 	Ref relay.Ref
-	// Told are the alerts a reader of this lane knows as firing, by fingerprint, with their start.
-	Told map[string]time.Time
+	// Told are the alerts a reader of this lane knows as firing, by fingerprint, with their start, and ToldAt is when it was
+	// told so: when the message was settled. Zero when it was told nothing yet.
+	Told   map[string]time.Time
+	ToldAt time.Time
 	// Rest are the rendered parts still to send of an item that is half told; empty when rendering comes first.
 	Rest []relay.Message
 }

@@ -43,6 +43,10 @@ type Data struct {
 	// Merged counts the earlier notifications that this one stands for, Since is when the oldest of them came.
 	Merged int       `json:"-"`
 	Since  time.Time `json:"-"`
+	// LastTold is when this destination was last told about the group, LastFiring how many alerts fired then; zero when it
+	// was told nothing yet.
+	LastTold   time.Time `json:"-"`
+	LastFiring int       `json:"-"`
 	// Late says that a person brought it back from the dead letters: it is from Since, and may be old news.
 	Late bool `json:"-"`
 	// Mentions are the people to mention, as the channel writes them.
@@ -138,6 +142,8 @@ func newData(v relay.View, relayURL string) *Data {
 		Parts:              v.Parts,
 		Merged:             t.Merged,
 		Since:              t.Since,
+		LastTold:           t.LastTold,
+		LastFiring:         t.LastFiring,
 		Late:               t.Late,
 		Mentions:           v.Mentions,
 		Now:                v.Delivery.Now,

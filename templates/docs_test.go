@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,6 +56,8 @@ func TestGuideWorks(t *testing.T) {
 	require.Contains(t, render(t, set, "zh-CN", `{{ template "relay.dingtalk.text" . }}`, v), "[静默](http://alertmanager")
 	require.Equal(t, "🟡 platform: HighCPUUsage", render(t, set, "en", `{{ template "relay.title" . }}`, v))
 	require.Contains(t, render(t, set, "en", `{{ template "pay.text" . }}`, v), "14 minutes <http://jaeger:16686/trace/")
+	v.Delivery.Tellings[0].LastTold, v.Delivery.Tellings[0].LastFiring = v.Delivery.Now.Add(-5*time.Minute), 3
+	require.Contains(t, render(t, set, "en", `{{ template "pay.text" . }}`, v), " fire, 3 did at ")
 	require.Equal(t, "[FIRING:1] HighCPUUsage", render(t, set, "en", `{{ template "slack.title" . }}`, v))
 	require.Contains(t, render(t, set, "en", `{{ template "slack.text" . }}`, v), "/#/alerts?receiver=single-firing\n")
 }

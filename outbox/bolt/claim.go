@@ -196,7 +196,7 @@ func (s *Store) laneBatch(l *load) outbox.LaneBatch {
 	}
 	if l.toldValue != nil {
 		t := decodeTold(l.toldValue)
-		lane.Ref, lane.Told = t.ref, t.alerts
+		lane.Ref, lane.Told, lane.ToldAt = t.ref, t.alerts, t.toldAt
 	}
 	if l.progressValue != nil {
 		p, err := decodeProgress(l.progressValue)

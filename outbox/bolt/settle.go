@@ -143,16 +143,18 @@ func (l *laneSettlement) writeTold(g *group) {
 	if sent {
 		l.told.newest = newest.record.receivedAt
 	}
-	told := l.told
+	told, now := l.told, g.now
 	g.write(func(t *tables) error {
 		var ref relay.Ref
 		var alerts []byte
+		var toldAt int64
 		if before != 0 && (!sent || o.Ref == "") {
 			d := &decoder{rest: t.lanes.Get(key(before))}
 			d.raw(32)
 			d.int()
 			d.int()
 			ref, alerts = relay.Ref(d.text()), d.bytes()
+			toldAt = d.last()
 		}
 		if o.Ref != "" {
 			ref = o.Ref
@@ -165,7 +167,7 @@ func (l *laneSettlement) writeTold(g *group) {
 			if err != nil {
 				return err
 			}
-			alerts = e.told
+			alerts, toldAt = e.told, nanos(now)
 		}
 		e := make(encoder, 0, 64+len(ref)+len(alerts))
 		e.raw(h.Key[:])
@@ -174,6 +176,7 @@ func (l *laneSettlement) writeTold(g *group) {
 		e.int(int(told.newest))
 		e.text(string(ref))
 		e.bytes(bytes.Clone(alerts))
+		e.int(int(toldAt))
 		return t.lanes.Put(key(seq), e)
 	})
 }
@@ -324,6 +327,7 @@ type toldRecord struct {
 	at     time.Time
 	ref    relay.Ref
 	alerts map[string]time.Time
+	toldAt time.Time
 }
 
 func decodeTold(value []byte) toldRecord {
@@ -335,5 +339,14 @@ func decodeTold(value []byte) toldRecord {
 	t.ref = relay.Ref(d.text())
 	alerts := decoder{rest: d.bytes()}
 	t.alerts = alerts.told()
+	t.toldAt = fromNanos(d.last())
 	return t
+}
+
+// last reads a number at the end of a value, which the first files have not.
+func (d *decoder) last() int64 {
+	if len(d.rest) == 0 {
+		return 0
+	}
+	return int64(d.int())
 }

@@ -142,6 +142,7 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			b = f.claimOne()
 			require.Equal(t, []string{next.ID + "-0"}, ids(b), "the lane goes on")
 			require.Nil(t, b.Lanes[0].Told, "what is dead was not told")
+			require.Zero(t, b.Lanes[0].ToldAt)
 		},
 		"parts still to send are kept, and the item with them": testParts,
 		"what was told and the ref stay with the lane": func(t *testing.T, f *fixture) {
@@ -151,13 +152,18 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			o := sent(b)
 			o.Ref = "1716.22"
 			f.settle(b, o)
+			first := f.Now()
+			f.Advance(time.Second)
 			require.Zero(t, f.stats().Pending)
 			next := f.webhook("g")
 			f.accept(next)
 			b = f.claimOne()
 			require.Equal(t, relay.Ref("1716.22"), b.Lanes[0].Ref)
 			require.Equal(t, w.Entries[0].Told, b.Lanes[0].Told)
+			require.Equal(t, first, b.Lanes[0].ToldAt)
 			f.settle(b, sent(b))
+			second := f.Now()
+			f.Advance(time.Second)
 			last := f.webhook("g")
 			last.Entries[0].Told = nil
 			f.accept(last)
@@ -168,9 +174,12 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			b = f.claimOne()
 			require.Equal(t, relay.Ref("99"), b.Lanes[0].Ref)
 			require.Equal(t, next.Entries[0].Told, b.Lanes[0].Told, "a retry tells nothing")
+			require.Equal(t, second, b.Lanes[0].ToldAt)
 			f.settle(b, sent(b))
 			f.accept(f.webhook("g"))
-			require.Nil(t, f.claimOne().Lanes[0].Told, "nothing fires any more")
+			b = f.claimOne()
+			require.Nil(t, b.Lanes[0].Told, "nothing fires any more")
+			require.Equal(t, f.Now(), b.Lanes[0].ToldAt)
 		},
 		"what waits in a lane is told together":            testMerge,
 		"no more than twenty are told together":            testMergeMost,

@@ -62,6 +62,7 @@ type lane struct {
 	crashes int
 	ref     relay.Ref
 	told    map[string]time.Time
+	toldAt  time.Time
 	newest  time.Time // when the newest was received that was sent
 	rest    []relay.Message
 	failure outbox.Event // what the last settle said of the head, when that failed
@@ -359,7 +360,7 @@ func (m *Memory) settleLane(l *lane, shared bool, claimed []item, o outbox.Outco
 	}
 	if ended {
 		if o.Result == outbox.Sent && !newest.At.Before(l.newest) {
-			l.told, l.newest = newest.entry.Told, newest.At
+			l.told, l.toldAt, l.newest = newest.entry.Told, now, newest.At
 		}
 		l.items, l.rest, l.bound, l.apart, l.alone, l.rigid = l.items[len(claimed):], nil, 0, false, false, false
 		l.attempt, l.due = 0, now
@@ -708,7 +709,8 @@ func (m *Memory) take(
 		le.items = append(le.items, together)
 		lane := outbox.LaneBatch{
 			Lane: l.id, Destination: l.items[together-1].entry.Destination,
-			Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Told: maps.Clone(l.told), Rest: l.rest,
+			Attempt: l.attempt + 1, Crashes: l.crashes, Ref: l.ref, Rest: l.rest,
+			Told: maps.Clone(l.told), ToldAt: l.toldAt,
 		}
 		for _, it := range l.items[:together] {
 			lane.Items = append(lane.Items, it.Item)
