@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -320,6 +321,41 @@ func TestNotificationsShareAQuery(t *testing.T) {
 	require.EqualValues(t, 1, asked.Load())
 }
 
+// TestStormWithoutPrometheus: 200 webhooks a second, each about another rule, while Prometheus hangs. Those of the first
+// second wait for it, for a second at most; then it rests, and nobody waits but the one in half a minute that tries again.
+func TestStormWithoutPrometheus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		hangs := roundTrip(func(r *http.Request) *http.Response {
+			asked.Add(1)
+			<-r.Context().Done()
+			return nil
+		})
+		e, _ := withLookups(t, enrich.Config{}, enrich.ExemplarsWith(hangs))
+		var waited atomic.Int64
+		var webhooks sync.WaitGroup
+		for i := range 200 * 20 {
+			webhooks.Go(func() {
+				n := &relay.Notification{Alerts: relay.Alerts{of(fmt.Sprintf("a > %d", i), kv{"room_id": "7"})}}
+				began := time.Now()
+				e.Enrich(t.Context(), n, nil, relay.Snapshot{}, "")
+				took := time.Since(began)
+				if took > time.Second || n.Alerts[0].Snapshot.RoomID != "7" {
+					t.Errorf("webhook %d took %s", i, took)
+				}
+				if took > 0 {
+					waited.Add(1)
+				}
+			})
+			time.Sleep(5 * time.Millisecond)
+		}
+		webhooks.Wait()
+		require.Less(t, waited.Load(), int64(210), "those of the first second, and until the fifth has failed")
+		require.Less(t, asked.Load(), int64(210))
+	})
+}
+
 // TestTheClientBehindAnExemplar is found in the store under the exemplar's trace.
 func TestTheClientBehindAnExemplar(t *testing.T) {
 	t.Parallel()
@@ -409,4 +445,9 @@ func FuzzExemplars(f *testing.F) {
 
 type roundTrip func(*http.Request) *http.Response
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	if resp := f(r); resp != nil {
+		return resp, nil
+	}
+	return nil, context.Cause(r.Context())
+}
