@@ -59,9 +59,7 @@ func (r *Redis) UnmarshalYAML(unmarshal func(any) error) error {
 
 func (s *Storage) validate(f *fault.List) {
 	if s.Redis != nil {
-		f = f.In("redis")
-		f.Addf("Redis is not available in this version of the relay; without this section the embedded store is used")
-		s.Redis.validate(f)
+		s.Redis.validate(f.In("redis"))
 	}
 }
 

@@ -47,6 +47,9 @@ type Options struct {
 	MaxAge time.Duration
 	// Grace is how long sends under way may go on when Run is asked to end; default 15s.
 	Grace time.Duration
+	// Poll is the longest pause between claims, for a store that other processes fill as well; default: none, so that an
+	// idle relay does nothing.
+	Poll time.Duration
 }
 
 // The defaults of Options.
@@ -77,6 +80,7 @@ type Deliverer struct {
 	lease    time.Duration
 	maxAge   time.Duration
 	grace    time.Duration
+	poll     time.Duration
 	maxSends int
 
 	metrics  *metrics
@@ -99,6 +103,7 @@ func New(o Options) *Deliverer {
 		lease:    cmp.Or(o.Lease, DefaultLease),
 		maxAge:   cmp.Or(o.MaxAge, DefaultMaxAge),
 		grace:    cmp.Or(o.Grace, DefaultGrace),
+		poll:     o.Poll,
 		maxSends: cmp.Or(o.MaxSends, DefaultMaxSends),
 		metrics:  newMetrics(o.Registerer, o.Store),
 		workers:  make(chan struct{}, cmp.Or(o.Workers, DefaultWorkers)),
@@ -147,8 +152,8 @@ func (d *Deliverer) Run(ctx context.Context) {
 	sends.end()
 }
 
-// claimLoop hands each claimed batch to start until ctx ends. It waits without polling: for a wake, or for the time at
-// which the store said that more is due.
+// claimLoop hands each claimed batch to start until ctx ends. It waits for a wake, or for the time at which the store said
+// that more is due; it polls only when others fill the store.
 func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.Batch)) {
 	failures := 0
 	for ctx.Err() == nil {
@@ -173,6 +178,9 @@ func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.B
 			failures = 0
 		}
 		if err == nil && len(batches) < limit {
+			if d.poll > 0 && (next == 0 || next > d.poll) {
+				next = d.poll
+			}
 			d.wait(ctx, next)
 		}
 	}

@@ -531,6 +531,20 @@ func TestNothingIsPolledWhenIdle(t *testing.T) {
 	})
 }
 
+func TestAStoreThatOthersFillIsPolled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, f := new(memory), new(fake)
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{setup("a", f)}, Poll: time.Second})
+		synctest.Wait()
+		store.add("ops/fake/a", "robot-a", "g", body(t, alert("f", relay.StatusFiring, time.Now())))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Len(t, f.messages(), 1)
+		stop()
+	})
+}
+
 func TestEndingLetsSendsFinish(t *testing.T) {
 	t.Parallel()
 	slow := func(took time.Duration) func(context.Context, relay.Message) (relay.Receipt, error) {

@@ -84,7 +84,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		}
 	}()
 
-	if a.stores, err = openStores(c, o); err != nil { //nolint:contextcheck // what it starts outlives New
+	if a.stores, err = openStores(ctx, c, o); err != nil {
 		return nil, err
 	}
 	store := a.stores.outbox
@@ -95,29 +95,33 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		Workers:    c.Delivery.Workers,
 		MaxAge:     time.Duration(c.Delivery.MaxAge),
 		Grace:      o.Grace,
+		Poll:       a.stores.poll,
 	})
 	a.surroundings = surroundings{
 		logger:      o.Logger,
 		now:         time.Now,
-		cache:       store.Cache(),
+		cache:       a.stores.cache,
 		externalURL: o.ExternalURL,
 		snapshots:   a.stores.snapshots,
 		enrichment:  enrich.NewMetrics(o.Registry),
 		intake: &intake{
 			store:   store,
 			wake:    a.deliverer.Wake,
-			running: &a.ready,
+			usable:  a.usable,
+			differ:  a.stores.redis.mayDiffer,
 			logger:  o.Logger,
 			metrics: newIntakeMetrics(o.Registry),
 		},
 		webhook: webhook.Options{
-			Ready:      a.Ready,
-			Reload:     a.Reload,
-			Operations: operations{store, a.deliverer.Wake},
-			Metrics:    webhook.NewMetrics(o.Registry),
-			Gatherer:   o.Registry,
-			Logger:     o.Logger,
+			Ready:    a.Ready,
+			Reload:   a.Reload,
+			Metrics:  webhook.NewMetrics(o.Registry),
+			Gatherer: o.Registry,
+			Logger:   o.Logger,
 		},
+	}
+	if a.stores.operations != nil {
+		a.surroundings.webhook.Operations = operations{a.stores.operations, a.deliverer.Wake}
 	}
 	if err := a.use(ctx, c); err != nil {
 		return nil, &ConfigError{err}
@@ -143,11 +147,14 @@ func (e *ConfigError) Error() string { return e.Err.Error() }
 func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Ready says why the relay cannot take notifications now; nil when it can.
-func (a *App) Ready() error {
+func (a *App) Ready() error { return cmp.Or(a.usable(), a.stores.redis.ready()) }
+
+// usable says why a webhook need not even be tried.
+func (a *App) usable() error {
 	if !a.ready.Load() {
 		return errNotRunning
 	}
-	return nil
+	return a.stores.redis.usable()
 }
 
 // Close gives up what New opened, for a process that is not run.

@@ -25,7 +25,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"))
+	goleak.VerifyTestMain(m,
+		// It starts the programs, and stays as long as they may.
+		goleak.IgnoreTopFunction("github.com/alertrelay/relay/internal/parts.onMainThread.func1.1"),
+		// It sleeps for a second before it sees that its pool was closed.
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // What is waited for comes at once; wait is for a busy machine.
@@ -46,6 +50,14 @@ type process struct {
 
 // start runs a relay with a configuration until the test ends. change may be nil.
 func start(t *testing.T, storage, text string, change func(*app.Options)) *process {
+	t.Helper()
+	p := launch(t, storage, text, change)
+	require.Eventually(t, func() bool { return p.Ready() == nil }, wait, tick)
+	return p
+}
+
+// launch is start without waiting until the relay is ready.
+func launch(t *testing.T, storage, text string, change func(*app.Options)) *process {
 	t.Helper()
 	p := &process{file: filepath.Join(t.TempDir(), "config.yaml"), logs: new(logs)}
 	p.configure(t, text)
@@ -73,7 +85,6 @@ func start(t *testing.T, storage, text string, change func(*app.Options)) *proce
 		http.DefaultClient.CloseIdleConnections()
 	})
 	t.Cleanup(p.stop)
-	require.Eventually(t, func() bool { return p.Ready() == nil }, wait, tick)
 	return p
 }
 

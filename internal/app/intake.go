@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,22 +24,31 @@ const storeTimeout = 3 * time.Second
 // errNotRunning is what late webhooks hear while the process drains.
 var errNotRunning = errors.New("the relay is starting or stopping")
 
+// errOtherConfig is why a receiver that is unknown here is answered 503.
+var errOtherConfig = errors.New("another relay may know it: they have different configurations, or had them lately")
+
 // An intake takes notifications through dedupe, enrich and route into the outbox. It works within the request of the
 // webhook: what it takes without an error is durable.
 type intake struct {
-	store   outbox.Store
-	wake    func()
-	running *atomic.Bool
+	store outbox.Store
+	wake  func()
+	// usable says why a webhook need not even be tried; nil when it may.
+	usable func() error
+	// differ tells whether another relay may know a receiver that this one does not.
+	differ  func() bool
 	logger  *slog.Logger
 	metrics *intakeMetrics
 }
 
 // take makes one webhook durable, or finds that it is a copy of one that is.
 func (in *intake) take(ctx context.Context, p *pipeline, r webhook.Request) (webhook.Answer, error) {
-	if !in.running.Load() {
-		return webhook.Answer{}, errNotRunning
+	if err := in.usable(); err != nil {
+		return webhook.Answer{}, err
 	}
 	if r.Receiver != "" && !p.has(r.Receiver) {
+		if in.differ() {
+			return webhook.Answer{}, fmt.Errorf("receiver %.100q: %w", r.Receiver, errOtherConfig)
+		}
 		return webhook.Answer{}, webhook.ErrUnknownReceiver
 	}
 	n := r.Notification

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay/internal/app"
+	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/sandbox"
 )
 
@@ -32,10 +33,15 @@ func TestTheReferenceHasEveryMetric(t *testing.T) {
 	text = strings.Replace(text, "{messages: 0}", "{messages: 20}", 1)   // so that a window has a limit
 	p := start(t, t.TempDir(), text, func(o *app.Options) { o.Registry = registry })
 	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
+	shared := prometheus.NewRegistry()
+	start(t, t.TempDir(), inRedis(text, parts.StartRedis(t)), func(o *app.Options) { o.Registry = shared })
 	found := map[string]bool{}
 	require.Eventually(t, func() bool {
 		families, err := registry.Gather()
 		require.NoError(t, err)
+		more, err := shared.Gather()
+		require.NoError(t, err)
+		families = append(families, more...)
 		for _, f := range families {
 			if !strings.HasPrefix(f.GetName(), "relay_") {
 				continue

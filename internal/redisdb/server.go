@@ -145,6 +145,9 @@ func (db *DB) Check(s Server, allowEviction bool) error {
 	return &RefusedError{reasons}
 }
 
+// Durable tells whether the server writes down each change. What it does not tell is taken as good.
+func (s Server) Durable() bool { return s.Persistence != Snapshots && s.Persistence != NoPersistence }
+
 // Promise says what is kept of what was answered 200, for a person who reads it in the log.
 func (s Server) Promise(minAcks int) string {
 	var crash string
