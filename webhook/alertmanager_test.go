@@ -84,7 +84,7 @@ func next(t *testing.T, requests <-chan webhook.Request) webhook.Request {
 	select {
 	case r := <-requests:
 		return r
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		require.FailNow(t, "Alertmanager sent nothing")
 		return webhook.Request{}
 	}

@@ -105,7 +105,7 @@ func (r *relayProcess) start(t *testing.T) {
 // await waits until each inbox has received n messages since the start, and returns the newest of each.
 func (r *relayProcess) await(t *testing.T, n int) map[string]sandbox.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	newest := map[string]sandbox.Message{}
 	for _, name := range inboxes() {

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds how long a program may take to start or to end.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Binary finds a program by its name, or takes the path that it has found before. When there is none the test is skipped with the reason; in CI it fails, because there
 // `make test` has installed it.

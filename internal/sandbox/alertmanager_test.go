@@ -39,7 +39,7 @@ receivers:
 `, slack, sb.Mail.Addr(), ca))
 			am.Post(t, parts.Alert{Labels: map[string]string{"alertname": "Original", "city": "北京"}})
 
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			in, err := sb.Await(ctx, "slack", 1)
 			require.NoError(t, err)

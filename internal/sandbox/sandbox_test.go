@@ -72,7 +72,7 @@ func post(t *testing.T, url, body string, change ...func(*http.Request)) reply {
 
 func try(t *testing.T, url, body string, change ...func(*http.Request)) (reply, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	require.NoError(t, err)

@@ -88,7 +88,7 @@ receivers:
 					select {
 					case r := <-got:
 						requests[r[0]] = r[1]
-					case <-time.After(30 * time.Second):
+					case <-time.After(2 * time.Minute):
 						t.Fatal("no notification\n" + am.Log())
 					}
 				}
