@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxBinds bounds how often a claim begins anew because queues change under it.
-	maxBinds = 10
+	// maxTries bounds how often a claim begins anew because something changes under it.
+	maxTries = 10
 	// maxOrphans is how many lanes one script gives up.
 	maxOrphans = 64
 )
@@ -22,10 +22,13 @@ const (
 // over.
 func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batch, time.Duration, error) {
 	config := s.configure(c.Integrations)
-	for range maxBinds {
+	for range maxTries {
+		if _, err := s.meet(ctx); err != nil {
+			return nil, 0, err
+		}
 		until := s.now().Add(c.Lease)
 		answer, err := s.run(ctx, s.scripts.claim, false, []any{
-			config.id, c.Max, c.Lease.Microseconds(), rand.Text(), outbox.RemovedGrace.Microseconds(),
+			config.id, c.Max, c.Lease.Microseconds(), rand.Text(), outbox.RemovedGrace.Microseconds(), rand.Text(),
 		})
 		if err != nil {
 			return nil, 0, err
@@ -33,11 +36,19 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		l, ok := list(answer, 2)
 		switch {
 		case ok && text(l[0]) == "ok" && len(l) == 5:
-			return s.claimed(ctx, l, until)
+			s.recognise(ctx, text(l[1]))
+			batches, wait, err := s.claimed(ctx, l, until)
+			if another, meetErr := s.meet(ctx); another || meetErr != nil && err == nil {
+				// It was claimed before the server knew what this process has sent.
+				s.release(ctx, batches)
+				continue
+			}
+			s.sends.began(s.now(), batches, config.limits)
+			return batches, wait, err
 		case ok && text(l[0]) == "bind":
 			err = s.bind(ctx, config, text(l[1]))
 		case ok && text(l[0]) == "gone":
-			err = s.giveUp(ctx, l[1])
+			err = s.giveUp(ctx, c.Removed, l[1])
 		default:
 			err = unexpected(s.scripts.claim)
 		}
@@ -45,11 +56,18 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 			return nil, 0, err
 		}
 	}
-	return nil, 0, fmt.Errorf("%w: claim: queues keep changing", outbox.ErrUnavailable)
+	return nil, 0, fmt.Errorf("%w: claim: what it depends on keeps changing", outbox.ErrUnavailable)
+}
+
+// release gives back what nobody has seen. What cannot be given back is free when its lease is over.
+func (s *Store) release(ctx context.Context, batches []outbox.Batch) {
+	for _, b := range batches {
+		_ = s.Settle(ctx, b.Lease, outbox.Outcome{Result: outbox.Release})
+	}
 }
 
 // giveUp puts into the dead letters what has waited too long for an integration that is configured no more.
-func (s *Store) giveUp(ctx context.Context, queues any) error {
+func (s *Store) giveUp(ctx context.Context, removed func(relay.IntegrationID, int), queues any) error {
 	gone, _ := queues.([]any)
 	outcome := outbox.Outcome{Reason: outbox.ReasonRemoved, Detail: "the integration is configured no more"}
 	args := append([]any{
@@ -60,13 +78,23 @@ func (s *Store) giveUp(ctx context.Context, queues any) error {
 		if err != nil {
 			return err
 		}
-		l, ok := list(answer, 2)
+		l, ok := list(answer, 3)
 		if !ok {
 			return unexpected(s.scripts.giveup)
 		}
-		if n := number(l[0]); n > 0 {
-			s.options.Logger.WarnContext(ctx, "Moved what waited for removed integrations to the dead letters",
-				"component", "outbox", "groups", n)
+		entries := map[relay.IntegrationID]int{}
+		ended, _ := l[2].([]any)
+		for _, definition := range ended {
+			if q, err := decodeQueue(text(definition)); err == nil {
+				entries[q.integration]++
+			}
+		}
+		for id, n := range entries {
+			s.options.Logger.WarnContext(ctx, "Moved what waited for a removed integration to the dead letters",
+				"component", "outbox", "integration", id, "entries", n)
+			if removed != nil {
+				removed(id, n)
+			}
 		}
 		if number(l[0]) == 0 || number(l[1]) == 0 {
 			return nil

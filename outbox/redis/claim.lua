@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the prefix
 -- ARGV[3]  configuration   [4] most batches   [5] lease, microseconds   [6] nonce, to which a number is added
--- ARGV[7]  how long lanes wait for their integration, microseconds
+-- ARGV[7]  how long lanes wait for their integration, microseconds   [8] a random text
 --
 -- Answers {'bind', gen} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when lanes have waited too long for their integration; else {'ok', born, now, when more
 -- is due or 0, batches}. A batch is {nonce, name of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, rest, items}; an item
@@ -10,8 +10,15 @@
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: a lane taken out of a queue is in exactly one lease.
 call('ZREM', P .. ENDS, '')
-local state = call('HMGET', P .. STATE, 'known', 'gen', 'born')
-local gen = state[2] or '0'
+local state = call('HMGET', P .. STATE, 'known', 'gen', 'born', 'clock')
+local gen, born = state[2] or '0', state[3]
+if not born then
+  born = ARGV[8]
+  call('HSET', P .. STATE, 'born', born)
+end
+local last = tonumber(state[4]) or 0
+if now < last - TICK then shift(now - last) end
+if math.abs(now - last) > TICK then call('HSET', P .. STATE, 'clock', NOW) end
 if call('HGET', terms, 'gen') ~= gen then
   return {'bind', gen}
 end
@@ -64,4 +71,4 @@ for _, lane in ipairs(call('ZRANGE', P .. FULL, 0, most)) do
 end
 local first = call('ZRANGE', P .. ENDS, 0, 0, 'WITHSCORES')
 if first[2] then later(tonumber(first[2])) end
-return {'ok', state[3] or '', NOW, next and us(next) or '0', batches}
+return {'ok', born, NOW, next and us(next) or '0', batches}

@@ -4,15 +4,15 @@
 -- ARGV[3]  how long it may wait, microseconds   [4] retention, ms   [5] outcome, for the history
 -- ARGV[6]  most lanes; then queues
 --
--- Answers how many lanes it ended, and whether there may be more.
+-- Answers how many lanes it ended, whether there may be more, and for each entry that it ended the definition of its queue.
 -- First write: a removal.
 -- Invariant: a lane that is leased is left alone.
 call('ZREM', P .. ENDS, '')
-local lanes, more = {}, 0
-local function add(lane, queue)
+local lanes, more, ended = {}, 0, {}
+local function add(lane, definition)
   local items = {}
   for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, -1)) do items[i] = item(text) end
-  lanes[#lanes + 1] = {lane = lane, items = items}
+  lanes[#lanes + 1] = {lane = lane, items = items, definition = definition}
 end
 for at = 7, #ARGV do
   local queue, most = ARGV[at], ARGV[6] - #lanes
@@ -20,11 +20,11 @@ for at = 7, #ARGV do
   local since = definition and call('ZSCORE', P .. MISSING, string.sub(definition, 1, 22))
   if since and since + ARGV[3] <= now and most > 0 then
     local ready = call('LPOP', P .. READY .. queue, most) or {}
-    for _, lane in ipairs(ready) do add(lane) end
+    for _, lane in ipairs(ready) do add(lane, definition) end
     for _, name in ipairs(call('ZRANGE', P .. LATER .. queue, 0, most - #ready - 1)) do
       if #ready < most then
         call('ZREM', P .. LATER .. queue, name)
-        add(string.sub(name, 3))
+        add(string.sub(name, 3), definition)
       end
     end
     if call('EXISTS', P .. READY .. queue, P .. LATER .. queue) == 0 then call('ZREM', P .. DUE, queue) else more = 1 end
@@ -38,7 +38,8 @@ for _, l in ipairs(lanes) do
     event('failed', it.id, try, it.e, ARGV[5])
     bury(l.lane, it, try, ARGV[5])
     finish(it)
+    ended[#ended + 1] = l.definition
   end
   after(l.lane, #l.items, ARGV[4])
 end
-return {#lanes, more}
+return {#lanes, more, ended}

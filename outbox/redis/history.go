@@ -108,7 +108,7 @@ func decodeEvent(fields []any) (placed, error) {
 		e.Notification = id
 		return e, nil
 	case outbox.EventMerged:
-		e.Detail = outcome
+		e.Attempt, e.Detail = number(fields[4]), outcome
 	case outbox.EventSent, outbox.EventRetrying, outbox.EventFailed:
 		e.Attempt = number(fields[4])
 		err = decodeOutcome(outcome, &e.Event)

@@ -15,7 +15,7 @@ import (
 // keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock, but for those of receipt.
 //
 //	state             hash    what there is once: bytes pending, gen (counts changes of queues), known (the
-//	                          configuration of the last claim), born (random, so that a flushed server is recognised)
+//	                          configuration of the last claim), born (random, so that a flushed server is recognised), clock (the time of the last claim)
 //
 //	mark:<slot>       string  what was last accepted in a slot: 16 bytes of state, 16 digits of time, id   (for the retention)
 //	saved:<alert>     string  what is saved with one firing of an alert, since it was last seen            (for the retention)

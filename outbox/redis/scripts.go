@@ -12,7 +12,7 @@ var sources embed.FS
 
 // scripts are the steps that the store is made of.
 type scripts struct {
-	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep, requeue, drop *redisdb.Script
+	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep, requeue, drop, restamp *redisdb.Script
 }
 
 // newScripts puts each script together from its file and those that it shares with others.
@@ -33,7 +33,7 @@ func newScripts(db *redisdb.DB) scripts {
 		recall:  script("marks", "recall"),
 		queues:  script("queues"),
 		bind:    script("bind"),
-		claim:   script("lanes", "limiters", "take", "fold", "claim"),
+		claim:   script("lanes", "limiters", "take", "fold", "shift", "claim"),
 		giveup:  script("lanes", "ending", "giveup"),
 		settle:  script("lanes", "ending", "settling", "settle"),
 		lift:    script("lanes", "lift"),
@@ -42,5 +42,6 @@ func newScripts(db *redisdb.DB) scripts {
 		sweep:   script("letters", "sweep"),
 		requeue: script("lanes", "enqueue", "letters", "requeue"),
 		drop:    script("letters", "drop"),
+		restamp: script("restamp"),
 	}
 }

@@ -37,6 +37,7 @@ func (s *Store) Settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) er
 	case answer == int64(2):
 		return fmt.Errorf("%w: settle: %w", outbox.ErrUnavailable, errDigestRest)
 	default:
+		s.sends.end(s.now(), l.Nonce, o)
 		return nil
 	}
 }

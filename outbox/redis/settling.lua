@@ -26,7 +26,7 @@ local function tell(items, try, ends)
         if i == #items or ends and ARGV[4] == 'dead' then
       event(kinds[ARGV[4]], it.id, try, it.e, ARGV[15])
     elseif ends then
-      event('merged', it.id, 0, it.e, items[#items].id)
+      event('merged', it.id, try, it.e, items[#items].id)
     end
   end
 end

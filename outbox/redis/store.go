@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
 	"github.com/alertrelay/relay/internal/redisdb"
 	"github.com/alertrelay/relay/outbox"
 )
@@ -35,6 +38,8 @@ type Options struct {
 	SweepEvery time.Duration
 	// Now is a clock in place of the server's, for tests.
 	Now func() time.Time
+	// Registerer takes the metrics; nil: nobody does.
+	Registerer prometheus.Registerer
 	// Logger is told what nobody asked for: lanes given up, data lost; default: nobody is.
 	Logger *slog.Logger
 }
@@ -62,13 +67,22 @@ type Store struct {
 	sweeping  sync.WaitGroup
 	closeOnce sync.Once
 
+	sends sends
+	lost  prometheus.Counter
+
 	mu     sync.Mutex
 	config *configuration // of the last claim
+	met    meeting
+	born   string // what the data is recognised by
 }
 
 // New returns the store in a Redis. Close leaves the connection open.
 func New(db *redisdb.DB, options Options) *Store {
 	s := &Store{options: options.withDefaults(), db: db, closing: make(chan struct{})}
+	s.sends.known = map[string]send{}
+	s.lost = promauto.With(s.options.Registerer).NewCounter(prometheus.CounterOpts{
+		Name: "relay_redis_data_lost_total", Help: "How often Redis was found to hold other data than before: it was flushed or restored.",
+	})
 	s.prefix = []string{Prefix(s.options.Namespace)}
 	s.scripts = newScripts(db)
 	s.sweeping.Go(s.sweep)
@@ -95,10 +109,14 @@ func (s *Store) run(ctx context.Context, script *redisdb.Script, durable bool, a
 	case errors.Is(err, redisdb.ErrFull):
 		return nil, fmt.Errorf("%w: %w", outbox.ErrFull, err)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", outbox.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", outbox.ErrUnavailable, err) // which names the script
 	default:
 		return answer, nil
 	}
+}
+
+func unavailable(operation string, err error) error {
+	return fmt.Errorf("%w: %s: %w", outbox.ErrUnavailable, operation, err)
 }
 
 // now is the time in this process.

@@ -18,8 +18,9 @@ const termsKept = 24 * time.Hour
 
 // A configuration is the terms of a claim. Relays with the same terms share what Redis knows of them.
 type configuration struct {
-	id    string
-	terms map[relay.IntegrationID]outbox.Terms
+	id     string
+	terms  map[relay.IntegrationID]outbox.Terms
+	limits map[relay.LimiterID]relay.Limit
 }
 
 // configure returns the configuration of a claim. A caller that keeps one map for one configuration pays nothing.
@@ -37,7 +38,7 @@ func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configura
 			texts = append(texts, string(l))
 		}
 	}
-	s.config = &configuration{id: hashed(texts...), terms: terms}
+	s.config = &configuration{id: hashed(texts...), terms: terms, limits: outbox.Limits(terms)}
 	return s.config
 }
 
