@@ -205,30 +205,34 @@ func TestRenderErrors(t *testing.T) {
 // among those listed and counted in the last.
 func TestRenderProperty(t *testing.T) {
 	t.Parallel()
+	rapid.Check(t, renderKeepsAll)
+}
+
+func FuzzRender(f *testing.F) { f.Fuzz(rapid.MakeFuzz(renderKeepsAll)) }
+
+func renderKeepsAll(t *rapid.T) {
 	hostile := rapid.StringOf(rapid.OneOf(
 		rapid.RuneFrom([]rune("磁盘空间不足，请检查。🔥👩‍👩‍👧‍👦\u202e\u2067עבריתعربى\x00\x01\x1b\u2028<>&\"'`*_[]()#@|\\\r\n\t")),
 		rapid.Rune(),
 	))
-	rapid.Check(t, func(t *rapid.T) {
-		list := make(relay.Alerts, rapid.IntRange(1, 60).Draw(t, "alerts"))
-		for i := range list {
-			list[i] = alert(i)
-			if rapid.Bool().Draw(t, "resolved") {
-				list[i].Status = relay.StatusResolved
-			}
-			list[i].Annotations["summary"] = hostile.Draw(t, "summary")
-			repeat := rapid.SampledFrom([]int{0, 1, 10, 1000}).Draw(t, "repeat")
-			list[i].Annotations["description"] = strings.Repeat(hostile.Draw(t, "description"), repeat)
-			if rapid.Bool().Draw(t, "extra") {
-				list[i].Labels[hostile.Draw(t, "name")] = hostile.Draw(t, "value")
-			}
+	list := make(relay.Alerts, rapid.IntRange(1, 60).Draw(t, "alerts"))
+	for i := range list {
+		list[i] = alert(i)
+		if rapid.Bool().Draw(t, "resolved") {
+			list[i].Status = relay.StatusResolved
 		}
-		maxParts := rapid.IntRange(1, 7).Draw(t, "parts")
-		c := &channel{limit: rapid.IntRange(1024, 20_000).Draw(t, "limit")}
-		messages, err := split.Render(view(list), split.Limits{Parts: maxParts, Room: c.limit}, c.render)
-		require.NoError(t, err)
-		requireWhole(t, list, messages, maxParts, c.limit)
-	})
+		list[i].Annotations["summary"] = hostile.Draw(t, "summary")
+		repeat := rapid.SampledFrom([]int{0, 1, 10, 1000}).Draw(t, "repeat")
+		list[i].Annotations["description"] = strings.Repeat(hostile.Draw(t, "description"), repeat)
+		if rapid.Bool().Draw(t, "extra") {
+			list[i].Labels[hostile.Draw(t, "name")] = hostile.Draw(t, "value")
+		}
+	}
+	maxParts := rapid.IntRange(1, 7).Draw(t, "parts")
+	c := &channel{limit: rapid.IntRange(1024, 20_000).Draw(t, "limit")}
+	messages, err := split.Render(view(list), split.Limits{Parts: maxParts, Room: c.limit}, c.render)
+	require.NoError(t, err)
+	requireWhole(t, list, messages, maxParts, c.limit)
 }
 
 func requireWhole(t require.TestingT, list relay.Alerts, messages []message, maxParts, limit int) {
