@@ -9,8 +9,7 @@ import (
 // elsewhere explains keys that a reader of Alertmanager's documentation, or of a newer relay's, has reason to expect.
 func elsewhere(path, key string) string {
 	switch index.ReplaceAllString(path, "") {
-	case "isolate_by", "rooms", "receivers.wechat_configs", "global.wechat_api_url",
-		"global.wechat_api_corp_id", "global.wechat_api_secret", "global.wechat_api_secret_file":
+	case "isolate_by", "rooms":
 		return fmt.Sprintf("%q is not available in this version of the relay", key)
 	}
 	switch key {

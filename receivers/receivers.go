@@ -14,6 +14,7 @@ import (
 	"github.com/alertrelay/relay/receivers/dingtalk"
 	"github.com/alertrelay/relay/receivers/email"
 	"github.com/alertrelay/relay/receivers/slack"
+	"github.com/alertrelay/relay/receivers/wechat"
 	"github.com/alertrelay/relay/receivers/wecom"
 )
 
@@ -23,6 +24,7 @@ func catalogue() map[string]kind {
 		"dingtalk": integration(dingtalk.New, func(g *Globals) dingtalk.Globals { return g.DingTalk }),
 		"email":    integration(email.New, func(g *Globals) email.Globals { return g.Email }),
 		"slack":    integration(slack.New, func(g *Globals) slack.Globals { return g.Slack }),
+		"wechat":   integration(wechat.New, func(g *Globals) wechat.Globals { return g.WeChat }),
 		"wecom":    integration(wecom.New, func(g *Globals) wecom.Globals { return g.WeCom }),
 	}
 }
@@ -32,6 +34,7 @@ type Globals struct {
 	DingTalk dingtalk.Globals `yaml:",inline"`
 	Email    email.Globals    `yaml:",inline"`
 	Slack    slack.Globals    `yaml:",inline"`
+	WeChat   wechat.Globals   `yaml:",inline"`
 	WeCom    wecom.Globals    `yaml:",inline"`
 }
 

@@ -17,11 +17,13 @@ import (
 // page, a key on it.
 func TestCatalogueIsComplete(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"dingtalk", "email", "slack", "wecom"}, receivers.Types())
+	require.Equal(t, []string{"dingtalk", "email", "slack", "wechat", "wecom"}, receivers.Types())
 	for _, name := range receivers.Types() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.FileExists(t, "../templates/"+name+".tmpl")
+			if name != "wechat" { // it has its words from wecom
+				require.FileExists(t, "../templates/"+name+".tmpl")
+			}
 			page, err := os.ReadFile("../docs/reference/receivers/" + name + ".md")
 			require.NoError(t, err)
 			item := reflect.TypeOf(new(receivers.Configs).NewValue(name + "_configs")).Elem().Elem()

@@ -60,8 +60,12 @@ type Message struct {
 	// Mentioned are those who are notified: ids asked for that also stand in the text. MentionAll notifies everyone.
 	Mentioned  []string
 	MentionAll bool
+	// Updates counts how often the message was changed after it came.
+	Updates int
 	// Flags are oddities that the vendor would swallow but a sender should not do.
 	Flags []string
+
+	handle string // by which it is amended
 
 	// Slack has the message's parts, Mail the parsed mail; nil elsewhere.
 	Slack *SlackMessage
@@ -114,6 +118,21 @@ func (b *board) record(r Request, m *Message) {
 	if b.notify != nil {
 		close(b.notify)
 		b.notify = nil
+	}
+}
+
+// amend changes a message that is there.
+func (b *board) amend(inbox, handle string, change func(*Message)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.messages[inbox]
+	if r == nil {
+		return
+	}
+	for i := range r.items {
+		if r.items[i].handle == handle {
+			change(&r.items[i])
+		}
 	}
 }
 

@@ -52,13 +52,15 @@ type WeComRobot struct {
 	WarnOnSuccess bool
 }
 
-// WeCom emulates the group robot's API: POST /cgi-bin/webhook/send and upload_media.
+// WeCom emulates the group robot's API, POST /cgi-bin/webhook/send and upload_media, and that of applications: gettoken,
+// message/send, message/update_template_card, appchat/send.
 type WeCom struct {
 	endpoint
 
 	url    string
 	mu     sync.Mutex
 	robots map[string]*wecomRobot
+	apps   []*wecomApp
 	hints  uint64 // makes every errmsg differ
 }
 
@@ -98,7 +100,9 @@ func (w *WeCom) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case "/cgi-bin/webhook/upload_media":
 		judge = w.upload
 	default:
-		http.NotFound(rw, r)
+		if !w.serveApp(rw, r) {
+			http.NotFound(rw, r)
+		}
 		return
 	}
 	w.serve(rw, r, r.URL.Query().Get("key"), judge)
@@ -198,10 +202,18 @@ type wecomMedia struct {
 
 // decodeWeCom returns the message, or the errcode and text of what is wrong with it.
 func decodeWeCom(body []byte, maxText int) (*wecomMessage, int, string) {
-	m := &wecomMessage{}
 	pruned, unknown := wecomFields().prune(body)
-	m.flags = flagsOf(unknown)
-	if err := json.Unmarshal(pruned, m); err != nil {
+	m, code, text := readWeCom(pruned, maxText)
+	if code == 0 {
+		m.flags = append(flagsOf(unknown), m.flags...)
+	}
+	return m, code, text
+}
+
+// readWeCom is decodeWeCom for a body without fields that the vendor ignores.
+func readWeCom(body []byte, maxText int) (*wecomMessage, int, string) {
+	m := &wecomMessage{}
+	if err := json.Unmarshal(body, m); err != nil {
 		var wrongType *json.UnmarshalTypeError
 		if !errors.As(err, &wrongType) || wrongType.Field == "" {
 			return nil, 40008, "Warning: wrong json format. invalid message type"

@@ -79,7 +79,14 @@ type WeComCard struct {
 		Type int    `json:"type"`
 		URL  string `json:"url"`
 	} `json:"card_action"`
-	Image *struct {
+	Buttons []struct {
+		Type int    `json:"type"`
+		Text string `json:"text"`
+		Key  string `json:"key"`
+		URL  string `json:"url"`
+	} `json:"button_list"`
+	TaskID string `json:"task_id"`
+	Image  *struct {
 		URL         string  `json:"url"`
 		AspectRatio float64 `json:"aspect_ratio"`
 	} `json:"card_image"`

@@ -35,10 +35,7 @@ func classify(resp *httpclient.Response, key string) error {
 		return nil
 	}
 	text, _, _ := strings.Cut(a.Message, ", hint:") // its tail is our own address and a link
-	err := fmt.Errorf("errcode %s: %s", a.Code, robots.Label(text, key))
-	if a.Code == "40007" {
-		err = fmt.Errorf("%w: %w", errMedia, err)
-	}
+	err := &refusal{a.Code, robots.Label(text, key)}
 	kind := kindOf(a.Code)
 	if kind == relay.RateLimited {
 		return relay.AsRateLimited(err, ban)
@@ -46,8 +43,75 @@ func classify(resp *httpclient.Response, key string) error {
 	return &relay.Error{Kind: kind, Err: err}
 }
 
-// errMedia is WeCom's word for a file that it does not have, or not any more.
-var errMedia = errors.New("unknown file")
+// refusal is WeCom's own word that it has not done what it was asked.
+type refusal struct {
+	code robots.Code
+	text string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("errcode %s: %s", r.code, r.text) }
+
+// isMedia reports whether WeCom does not have a file, or not any more.
+func isMedia(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.code == "40007"
+}
+
+// isRefusal reports whether WeCom will not do what it was asked, however often: about the request, and not the caller.
+func isRefusal(err error) bool {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch kindOfApp(r.code) {
+	case relay.Refused:
+		return true
+	case relay.Transient:
+		return r.code != "-1" && r.code != "6000" && r.code != "45033"
+	default:
+		return false
+	}
+}
+
+// classifyApp is classify for the calls of applications.
+func classifyApp(resp *httpclient.Response, token string) error {
+	err := classify(resp, token)
+	var r *refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	kind := kindOfApp(r.code)
+	if kind == relay.RateLimited {
+		return relay.AsRateLimited(r, ban)
+	}
+	return &relay.Error{Kind: kind, Err: r}
+}
+
+// kindOfApp says what an errcode means to an application, apart from 0.
+// https://developer.work.weixin.qq.com/document/path/90313
+func kindOfApp(code robots.Code) relay.Kind {
+	switch code {
+	case "40014", "42001": // the access token is invalid or expired; both are said of an old one
+		return relay.TokenExpired
+	case "40001": // a stale token, or from gettoken a wrong secret
+		return relay.TokenExpired
+
+	case "40013", "40091", "41001", "41002", "41004": // corp_id or secret wrong or missing
+		return relay.Misconfigured
+	case "40056", "301002", "48002", "50003", "60011": // agent_id; the application may not, or is disabled
+		return relay.Misconfigured
+	case "60020": // the address of the relay is not among the trusted ones
+		return relay.Misconfigured
+
+	case "60111", "46004", "40031", "40032": // no such member; the list of members is wrong or too long
+		return relay.Refused
+	case "81013", "82001", "82002", "82003": // nobody who could get it; too many parties or tags
+		return relay.Refused
+	case "86003": // no such chat
+		return relay.Refused
+	}
+	return kindOf(code)
+}
 
 // kindOf says what an errcode means, apart from 0.
 // https://developer.work.weixin.qq.com/document/path/90313, and codes seen in practice.

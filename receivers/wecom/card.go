@@ -21,6 +21,7 @@ const (
 	maxRows         = 6 // horizontal_content_list
 	maxLines        = 4 // vertical_content_list
 	maxJumps        = 3
+	maxButtons      = 6
 
 	maxCardTitle = 120 // bytes: 26 to 40 characters
 	maxCardDesc  = 120
@@ -43,6 +44,13 @@ type article struct {
 	PictureURL  string `json:"picurl,omitempty"`
 }
 
+// textcard is for applications alone: a title, some lines, and a link.
+type textcard struct {
+	Title       string `json:"title"`
+	Description string `json:"description"`
+	URL         string `json:"url"`
+}
+
 type card struct {
 	Type     string       `json:"card_type"`
 	Source   *cardSource  `json:"source,omitempty"`
@@ -53,6 +61,16 @@ type card struct {
 	Rows     []cardRow    `json:"horizontal_content_list,omitempty"`
 	Jumps    []cardJump   `json:"jump_list,omitempty"`
 	Action   cardAction   `json:"card_action"`
+	// Buttons and TaskID are those of a card that can be updated, which applications alone can send.
+	Buttons []cardButton `json:"button_list,omitempty"`
+	TaskID  string       `json:"task_id,omitempty"`
+}
+
+type cardButton struct {
+	Type  int    `json:"type"`
+	Text  string `json:"text"`
+	Style int    `json:"style"`
+	URL   string `json:"url"`
 }
 
 type cardSource struct {
@@ -168,7 +186,7 @@ func compileFields(c Config, r relay.Renderer) ([]field, error) {
 // rows is how many alerts one message shows.
 func (c *cards) rows() int {
 	switch c.cardType {
-	case CardText:
+	case CardText, CardButtons:
 		return maxRows
 	case CardNews:
 		return maxLines
@@ -196,10 +214,14 @@ func (f form) asCard(p split.Part, m relay.Message) (relay.Message, int, error) 
 		return m, f.asText(title+"\n"+content, &m), nil
 	}
 	b := body{Type: f.messageType}
-	if f.messageType == TypeNews {
+	switch f.messageType {
+	case TypeNews:
 		b.News, err = f.cards.news(p, title, content, address)
-	} else {
+	case TypeTemplateCard:
 		b.Card, err = f.cards.card(p, title, content, address)
+	default:
+		b.Textcard = &textcard{robots.OneLine(title, maxArticleTitle), content, address}
+		spare = maxArticleText - len(content)
 	}
 	if err != nil {
 		return m, 0, err
@@ -277,6 +299,15 @@ func (c *cards) card(p split.Part, title, content, address string) (*card, error
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case c.cardType == CardButtons && len(links) > 0:
+		for _, l := range links[:min(len(links), maxButtons)] {
+			made.Buttons = append(made.Buttons, cardButton{opensURL, l.Title, plainButton, l.URL})
+		}
+		return made, nil
+	case c.cardType == CardButtons: // WeCom takes no such card without a button
+		made.Type = CardText
+	}
 	for _, l := range links[:min(len(links), maxJumps)] {
 		made.Jumps = append(made.Jumps, cardJump{opensURL, l.Title, l.URL})
 	}
@@ -285,6 +316,9 @@ func (c *cards) card(p split.Part, title, content, address string) (*card, error
 	}
 	return made, nil
 }
+
+// plainButton is the style of the buttons.
+const plainButton = 1
 
 // fill adds the rows.
 func (c *cards) fill(made *card, p split.Part, address string) (err error) {
@@ -363,7 +397,9 @@ func sourceColor(n *relay.Notification) int {
 // shown is what a reader sees of news or a card, for the history.
 func shown(b body) string {
 	var lines []string
-	if b.News != nil {
+	if b.Textcard != nil {
+		lines = append(lines, b.Textcard.Title, b.Textcard.Description)
+	} else if b.News != nil {
 		for _, a := range b.News.Articles {
 			lines = append(lines, a.Title, a.Description)
 		}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
@@ -33,12 +35,15 @@ const (
 	TypeTemplateCard = "template_card"
 	TypeImage        = "image"
 	TypeFile         = "file"
+	TypeTextcard     = "textcard"
 )
 
 // The forms of a template_card.
 const (
 	CardText = "text_notice"
 	CardNews = "news_notice"
+	// CardButtons can be updated. It is for applications alone.
+	CardButtons = "button_interaction"
 )
 
 // defaultTexts are the default of the key text, by message type.
@@ -51,8 +56,22 @@ func defaultTexts() map[string]string {
 		TypeTemplateCard: DefaultCard,
 		TypeImage:        DefaultPlain,
 		TypeFile:         DefaultPlain,
+		TypeTextcard:     DefaultBrief,
 	}
 }
+
+// robotTypes and appTypes are what robots and applications can send, chatTypes what an application can send to a chat.
+func robotTypes() []string {
+	return []string{
+		TypeMarkdown, TypeMarkdownV2, TypeText, TypeNews, TypeTemplateCard, TypeImage, TypeFile,
+	}
+}
+
+func appTypes() []string {
+	return []string{TypeMarkdown, TypeText, TypeTextcard, TypeNews, TypeTemplateCard}
+}
+
+func chatTypes() []string { return []string{TypeMarkdown, TypeText, TypeTextcard, TypeNews} }
 
 // Defaults of the keys.
 const (
@@ -67,7 +86,7 @@ const (
 	DefaultLink   = `{{ template "relay.link" . }}`
 )
 
-// Config is an item of wecom_configs: a group robot, or a pool of them.
+// Config is an item of wecom_configs: a group robot, a pool of them, or an application.
 type Config struct {
 	relay.Common `yaml:",inline"`
 	// HTTPConfig is for the calls to WeCom; default: global.http_config.
@@ -77,6 +96,8 @@ type Config struct {
 	Robot `yaml:",inline"`
 	// URLs are a pool: robots of one group. A message goes out through whichever may send.
 	URLs []PoolRobot `yaml:"urls,omitempty"`
+	// Application is what sends, unless it is a robot.
+	Application `yaml:",inline"`
 
 	// MessageType is markdown (default), markdown_v2, text, news, template_card, image or file.
 	MessageType string `yaml:"message_type,omitempty"`
@@ -107,6 +128,31 @@ type Config struct {
 	Mention Mention `yaml:"mention,omitempty"`
 
 	apiURL string
+}
+
+// An Application is one that the organisation has made (自建应用), and whom it sends to.
+type Application struct {
+	CorpID     string        `yaml:"corp_id,omitempty"`
+	AgentID    string        `yaml:"agent_id,omitempty"`
+	Secret     secret.String `yaml:"secret,omitempty"`
+	SecretFile secret.File   `yaml:"secret_file,omitempty"`
+	// ToUser, ToParty and ToTag are ids joined by |, each a template. @all is everyone who sees the application, and counts
+	// only when it is written down.
+	ToUser  string `yaml:"to_user,omitempty"`
+	ToParty string `yaml:"to_party,omitempty"`
+	ToTag   string `yaml:"to_tag,omitempty"`
+	// ChatID is a template: a group chat that the application has made.
+	ChatID string `yaml:"chat_id,omitempty"`
+	// MaxAge is how long after it was sent a template_card is updated; default 3 days, as long as WeCom lets one.
+	MaxAge model.Duration `yaml:"max_age,omitempty"`
+}
+
+// DefaultMaxAge is how long a card can be updated. https://developer.work.weixin.qq.com/document/path/90236
+const DefaultMaxAge = 72 * time.Hour
+
+// IsApp reports whether an application sends and not a robot.
+func (c *Config) IsApp() bool {
+	return c.Application != (Application{MaxAge: c.MaxAge})
 }
 
 // A Robot is a robot of a group: by its webhook URL, or by the key in it.
@@ -147,6 +193,10 @@ func (c *Config) SetDefaults(g Globals) {
 	c.Title = cmp.Or(c.Title, DefaultTitle)
 	c.Text = cmp.Or(c.Text, defaultTexts()[c.MessageType])
 	if c.MessageType == TypeTemplateCard {
+		if c.IsApp() {
+			c.CardType = cmp.Or(c.CardType, CardButtons)
+			c.MaxAge = cmp.Or(c.MaxAge, model.Duration(DefaultMaxAge))
+		}
 		c.CardType = cmp.Or(c.CardType, CardText)
 		if c.Fields == nil {
 			c.Fields = DefaultFields()
@@ -157,6 +207,8 @@ func (c *Config) SetDefaults(g Globals) {
 	}
 	if c.MessageType == TypeNews || c.MessageType == TypeTemplateCard {
 		c.AlertTitle = cmp.Or(c.AlertTitle, DefaultAlert)
+	}
+	if c.MessageType == TypeNews || c.MessageType == TypeTemplateCard || c.MessageType == TypeTextcard {
 		c.LinkURL = cmp.Or(c.LinkURL, DefaultLink)
 	}
 }
@@ -164,6 +216,8 @@ func (c *Config) SetDefaults(g Globals) {
 // Validate adds what is wrong to f.
 func (c *Config) Validate(f *fault.List) {
 	switch {
+	case c.IsApp():
+		c.validateApp(f)
 	case len(c.URLs) == 0:
 		c.credential().Validate(f)
 	case !c.credential().IsZero():
@@ -172,14 +226,56 @@ func (c *Config) Validate(f *fault.List) {
 	for i := range c.URLs {
 		c.URLs[i].credential().Validate(f.In("urls").Item(i))
 	}
-	if defaultTexts()[c.MessageType] == "" {
-		f.In("message_type").Addf(
-			"must be markdown, markdown_v2, text, news, template_card, image or file, not %q", c.MessageType)
+	types := robotTypes()
+	switch {
+	case c.ChatID != "":
+		types = chatTypes()
+	case c.IsApp():
+		types = appTypes()
+	}
+	if !slices.Contains(types, c.MessageType) {
+		f.In("message_type").Addf("must be %s or %s, not %q",
+			strings.Join(types[:len(types)-1], ", "), types[len(types)-1], c.MessageType)
 	}
 	c.validateCard(f)
 	c.validateMention(f)
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
+	}
+}
+
+// validateApp adds what is wrong with an application.
+func (c *Config) validateApp(f *fault.List) {
+	if !c.credential().IsZero() || len(c.URLs) > 0 {
+		f.Addf("at most one of a robot (url, key, urls) & an application (corp_id) must be configured")
+	}
+	if c.CorpID == "" {
+		f.In("corp_id").Addf("is required")
+	}
+	if c.AgentID == "" {
+		f.In("agent_id").Addf("is required")
+	}
+	switch {
+	case c.Secret.IsZero() && c.SecretFile == "":
+		f.Addf("one of secret & secret_file must be configured")
+	case !c.Secret.IsZero() && c.SecretFile != "":
+		f.Addf("at most one of secret & secret_file must be configured")
+	}
+	switch members := c.ToUser + c.ToParty + c.ToTag; {
+	case members == "" && c.ChatID == "":
+		f.Addf("one of to_user, to_party, to_tag & chat_id must be configured")
+	case members != "" && c.ChatID != "":
+		f.In("chat_id").Addf("at most one of chat_id & to_user, to_party, to_tag must be configured")
+	}
+	m := c.Mention
+	if len(m.UserIDs)+len(m.Mobiles)+len(m.People)+len(m.Labels) > 0 || m.All {
+		f.In("mention").Addf("is for robots: an application sends to those in to_user")
+	}
+	if c.TextTwin {
+		f.In("text_twin").Addf("is for robots")
+	}
+	if c.MaxAge < 0 {
+		f.In("max_age").Addf("must be more than 0")
 	}
 }
 
@@ -191,9 +287,11 @@ func (c *Config) validateCard(f *fault.List) {
 			f.In("fields").Item(n).Addf("title and value are required")
 		}
 	}
-	switch c.CardType {
-	case "", CardText:
-	case CardNews:
+	switch {
+	case c.CardType == "" || c.CardType == CardText || c.CardType == CardButtons && c.IsApp():
+	case c.CardType == CardButtons:
+		f.In("card_type").Addf("button_interaction is for applications")
+	case c.CardType == CardNews:
 		if c.PictureURL == "" {
 			f.In("picture_url").Addf("is required: WeCom takes no news_notice without a picture")
 		}
@@ -212,9 +310,10 @@ func (c *Config) validateCard(f *fault.List) {
 		{"fields", c.Fields != nil, []string{TypeTemplateCard}},
 		{"buttons", c.Buttons != nil, []string{TypeTemplateCard}},
 		{"alert_title", c.AlertTitle != "", []string{TypeNews, TypeTemplateCard}},
-		{"link_url", c.LinkURL != "", []string{TypeNews, TypeTemplateCard}},
+		{"link_url", c.LinkURL != "", []string{TypeNews, TypeTemplateCard, TypeTextcard}},
 		{"picture_url", c.PictureURL != "", []string{TypeNews, TypeTemplateCard}},
 		{"image_file", c.ImageFile != "", []string{TypeImage}},
+		{"max_age", c.MaxAge != 0, []string{TypeTemplateCard}},
 		{"text_twin", c.TextTwin, []string{TypeMarkdown, TypeMarkdownV2, TypeNews, TypeTemplateCard}},
 	} {
 		if k.given && !slices.Contains(k.types, c.MessageType) {
@@ -226,6 +325,9 @@ func (c *Config) validateCard(f *fault.List) {
 // validateMention names those whom the message cannot mention. A text twin can mention everybody.
 func (c *Config) validateMention(f *fault.List) {
 	m := c.Mention
+	if c.IsApp() {
+		return
+	}
 	switch c.MessageType {
 	case TypeMarkdown:
 		if len(m.Mobiles) > 0 && !c.TextTwin {

@@ -27,6 +27,7 @@ type body struct {
 	MarkdownV2 *markdown `json:"markdown_v2,omitempty"`
 	News       *news     `json:"news,omitempty"`
 	Card       *card     `json:"template_card,omitempty"`
+	Textcard   *textcard `json:"textcard,omitempty"`
 	// Image and File are finished when they are sent: the picture is read, the file uploaded.
 	Image *image `json:"image,omitempty"`
 	File  *file  `json:"file,omitempty"`
@@ -54,6 +55,7 @@ type writer struct {
 	maxMarkdown int // bytes
 	mention     mention
 	externalURL string
+	addressed   bool // to members: nobody need be mentioned
 }
 
 func newWriter(c Config, env relay.Env) (writer, error) {
@@ -80,9 +82,12 @@ func newWriter(c Config, env relay.Env) (writer, error) {
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
 // in which nothing is markup. A card that would lead nowhere is sent as text, too.
 func (w *writer) Render(d relay.Delivery) ([]relay.Message, error) {
-	whom, err := w.mention.of(&d)
-	if err != nil {
-		return nil, err
+	var whom *whom
+	var err error
+	if !w.addressed {
+		if whom, err = w.mention.of(&d); err != nil {
+			return nil, err
+		}
 	}
 	main := form{writer: w, text: w.text, messageType: w.messageType, whom: whom}
 	if d.Plain || len(d.Tellings) > 1 { // one text
@@ -137,6 +142,8 @@ func (f form) render(v relay.View, maxParts int) ([]relay.Message, error) {
 		room = f.maxMarkdown
 	case TypeNews, TypeTemplateCard:
 		room = f.cards.rows() * rowRoom
+	case TypeTextcard:
+		room = maxArticleText
 	}
 	return split.Render(v, split.Limits{Parts: maxParts, Room: room}, f.part)
 }
@@ -158,7 +165,7 @@ func (f form) part(p split.Part) (relay.Message, int, error) {
 		return m, f.asText(content, &m), nil
 	}
 	switch f.messageType {
-	case TypeNews, TypeTemplateCard:
+	case TypeNews, TypeTemplateCard, TypeTextcard:
 		return f.asCard(p, m)
 	case TypeMarkdown:
 		p.Mentions = f.whom.inMarkdown()

@@ -1,8 +1,9 @@
-// Package wecom sends to WeCom (企业微信) groups through their robots. It is one of the integrations at the end of the
-// path: it renders a delivery into messages that WeCom takes, and makes one call for each.
+// Package wecom sends to WeCom (企业微信): to groups through their robots, and to members as an application of the
+// organisation. It is one of the integrations at the end of the path: it renders a delivery into messages that WeCom
+// takes, and makes one call for each.
 //
 // It promises that a message counts as sent only when WeCom's answer says errcode 0: WeCom answers 200 to errors as
-// well. The robot's key shows in no error and no message.
+// well. Neither the robot's key nor the application's secret and token show in an error or a message.
 //
 // https://developer.work.weixin.qq.com/document/path/91770
 package wecom
@@ -42,6 +43,9 @@ const (
 
 // New makes the integration of a valid c. Its error names the keys at fault.
 func New(c Config, env relay.Env) (relay.Setup, error) {
+	if c.IsApp() {
+		return NewApp(c, AppForm{DuplicateCheck: true}, env)
+	}
 	i := &Integration{client: env.HTTPClient, imageFile: string(c.ImageFile)}
 	var errs [3]error
 	i.writer, errs[0] = newWriter(c, env)
@@ -76,7 +80,7 @@ func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt,
 		return relay.Receipt{}, relay.AsMisconfigured(fmt.Errorf("wecom: %w", err))
 	}
 	receipt, err := i.post(ctx, u, m.Body)
-	if errors.Is(err, errMedia) {
+	if isMedia(err) {
 		receipt, err = i.post(ctx, u, m.Body)
 	}
 	if err != nil {

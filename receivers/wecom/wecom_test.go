@@ -619,7 +619,7 @@ func TestValidate(t *testing.T) {
 				"fields: is for message_type: template_card",
 				"buttons: is for message_type: template_card",
 				"alert_title: is for message_type: news, template_card",
-				"link_url: is for message_type: news, template_card",
+				"link_url: is for message_type: news, template_card, textcard",
 				"picture_url: is for message_type: news, template_card",
 				"image_file: is for message_type: image",
 			},
