@@ -34,6 +34,26 @@ func readOpenAPI(t *testing.T) object {
 	return doc
 }
 
+// TestOpenAPIIsQuoted: a comma in a description without quotes would make a key of what follows it.
+func TestOpenAPIIsQuoted(t *testing.T) {
+	t.Parallel()
+	var walk func(part any)
+	walk = func(part any) {
+		switch part := part.(type) {
+		case object:
+			for key, value := range part {
+				require.NotContains(t, key, " ")
+				walk(value)
+			}
+		case []any:
+			for _, item := range part {
+				walk(item)
+			}
+		}
+	}
+	walk(readOpenAPI(t))
+}
+
 // operations are the documented ones, by method and path.
 func operations(doc object) map[string]object {
 	all := map[string]object{}
