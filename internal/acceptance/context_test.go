@@ -34,11 +34,13 @@ func TestTheRequestThatSuffered(t *testing.T) {
 		name       string
 		expression string
 		exemplars  bool
+		redis      bool
 	}{
 		// The alert has the labels under which the service records.
-		{"recorded through the relay", ofOneService, false},
+		{"recorded through the relay", ofOneService, false, false},
+		{"recorded in the relay's Redis", ofOneService, false, true},
 		// The alert has no label of the service: its expression leads to the trace, and the trace to the client.
-		{"an exemplar, and what was recorded under its trace", ofAll, true},
+		{"an exemplar, and what was recorded under its trace", ofAll, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,8 +51,15 @@ func TestTheRequestThatSuffered(t *testing.T) {
 			if tc.exemplars {
 				keys = append(keys, fmt.Sprintf("exemplars: {url: 'http://%s'}", prometheus))
 			}
-			relay := startRelayWith(t, 10*time.Minute, "", keys...)
-			service := startService(t, "--relay="+relay.url)
+			var storage string
+			var records []string
+			if tc.redis {
+				redis := parts.StartRedis(t)
+				storage = fmt.Sprintf("storage: {redis: {addresses: ['%s']}}", redis.Address)
+				records = append(records, "--redis="+redis.Address)
+			}
+			relay := startRelayWith(t, 10*time.Minute, storage, keys...)
+			service := startService(t, append(records, "--relay="+relay.url)...)
 
 			stop := service.failFor(t)
 			awaitSnapshot(t, relay.url)
