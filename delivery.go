@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Delivery is what one send slot has to tell one destination.
 type Delivery struct {
@@ -38,3 +41,13 @@ type Telling struct {
 
 // Notification is the delivery's only notification, or the first of a digest.
 func (d *Delivery) Notification() *Notification { return d.Tellings[0].Notification }
+
+// Routed returns the delivery as addresses are to be computed from it: see Notification.Routed.
+func (d *Delivery) Routed() *Delivery {
+	routed := *d
+	routed.Tellings = slices.Clone(d.Tellings)
+	for i := range routed.Tellings {
+		routed.Tellings[i].Notification = routed.Tellings[i].Notification.Routed()
+	}
+	return &routed
+}

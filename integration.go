@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -9,7 +11,7 @@ import (
 // to send it are apart, so a preview needs no network. All methods may be called concurrently.
 type Integration interface {
 	// Destination computes where a notification goes: templated channel, address, room. It is pure and is called
-	// before the notification is accepted; its result is stored with the entry.
+	// before the notification is accepted, with Notification.Routed; its result is stored with the entry.
 	Destination(n *Notification) (Destination, error)
 	// Render makes the messages of a delivery, each within the vendor's limits. It is pure. When a template fails it
 	// returns the error, and the caller asks again with d.Plain set, which fails only for a bug.
@@ -52,6 +54,15 @@ const (
 	BacklogEach  Backlog = "each"  // one message each
 )
 
+// SpeakOfRooms tells whether one of the templates of a destination may depend on the room: it mentions rooms, or calls
+// another template.
+func SpeakOfRooms(templates ...string) bool {
+	return slices.ContainsFunc(templates, func(text string) bool {
+		text = strings.ToLower(text)
+		return strings.Contains(text, "{{") && (strings.Contains(text, "room") || strings.Contains(text, "template"))
+	})
+}
+
 // A Setup is a configured integration with what the rest of the relay must know of it. The catalogue of receivers makes
 // one from each item of a receiver.
 type Setup struct {
@@ -65,6 +76,9 @@ type Setup struct {
 	// Concerned says whom of the directory a delivery concerns; nil: nobody. Whoever puts a delivery together asks it, for
 	// Delivery.People.
 	Concerned func(*Delivery) []Person
+
+	// ByRoom says that the destination is chosen by room: each routing room of a notification is told apart.
+	ByRoom bool
 
 	SendResolved bool
 	Backlog      Backlog

@@ -171,6 +171,20 @@ func (n *Notification) Snapshot() Snapshot {
 	return common
 }
 
+// Routed returns the notification as a destination is to be computed from it: each alert shows its routing room. What a
+// look-up found decides where an alert goes only as far as the routing room says so.
+func (n *Notification) Routed() *Notification {
+	if !slices.ContainsFunc(n.Alerts, func(a Alert) bool { return a.Snapshot.RoomID != a.Room }) {
+		return n
+	}
+	routed := *n
+	routed.Alerts = slices.Clone(n.Alerts)
+	for i := range routed.Alerts {
+		routed.Alerts[i].Snapshot.RoomID = routed.Alerts[i].Room
+	}
+	return &routed
+}
+
 func runbook(annotations template.KV) string {
 	if u := annotations["runbook_url"]; u != "" {
 		return u

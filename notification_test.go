@@ -44,3 +44,32 @@ func FuzzReceiverName(f *testing.F) {
 		require.Equal(t, name, n.ReceiverName())
 	})
 }
+
+func TestRoutedShowsTheRoutingRoom(t *testing.T) {
+	t.Parallel()
+	n := &relay.Notification{Alerts: relay.Alerts{
+		{Room: "1", Snapshot: relay.Snapshot{RoomID: "1"}}, {Snapshot: relay.Snapshot{RoomID: "evidence", TraceID: "t"}},
+	}}
+	routed := n.Routed()
+	require.Equal(t, "1", routed.Alerts[0].Snapshot.RoomID)
+	require.Equal(t, relay.Snapshot{TraceID: "t"}, routed.Alerts[1].Snapshot)
+	require.Equal(t, "evidence", n.Alerts[1].Snapshot.RoomID, "a copy was changed")
+	n.Alerts = n.Alerts[:1]
+	require.Same(t, n, n.Routed(), "nothing to change, nothing copied")
+}
+
+func TestSpeakOfRooms(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"":                             false,
+		"#ops":                         false,
+		"#room-10086":                  false, // a fixed name
+		"#{{ .CommonLabels.team }}":    false,
+		"#room-{{ .Snapshot.RoomID }}": true,
+		"{{ index .CommonLabels \"room_id\" }}@example.org":            true,
+		`{{ template "my.channel" . }}`:                                true,
+		`{{ if eq .CommonLabels.room_id "1" }}#a{{ else }}#b{{ end }}`: true,
+	} {
+		require.Equal(t, want, relay.SpeakOfRooms("ops@example.org", text), text)
+	}
+}

@@ -6,6 +6,8 @@
 package config
 
 import (
+	"cmp"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -29,8 +31,12 @@ type Config struct {
 	// Snapshots says how an alert gets the context of its request.
 	Snapshots Snapshots `yaml:"snapshots,omitempty"`
 	// Templates are files and patterns of files, absolute after Load.
-	Templates []string     `yaml:"templates,omitempty"`
-	Route     route.Config `yaml:"route"`
+	Templates []string `yaml:"templates,omitempty"`
+	// IsolateBy says what is told apart where the destination is chosen by it: room_id, the default, or nothing.
+	IsolateBy []string `yaml:"isolate_by"`
+	// Rooms are destinations of their own, ahead of the routing tree.
+	Rooms []Room       `yaml:"rooms,omitempty"`
+	Route route.Config `yaml:"route"`
 	// People is the directory of those whom messages mention.
 	People    People     `yaml:"people,omitempty"`
 	Receivers []Receiver `yaml:"receivers"`
@@ -110,6 +116,16 @@ type Receiver struct {
 	WebhookAuth *Auth `yaml:"webhook_auth,omitempty"`
 }
 
+// A Room is a destination of its own: the alerts with its routing room go there.
+type Room struct {
+	RoomID string `yaml:"room_id"`
+	// Receiver has the integrations; its name is room:<room_id> by default.
+	receivers.Receiver `yaml:",inline"`
+
+	// Continue lets the routing tree have the alerts as well.
+	Continue bool `yaml:"continue,omitempty"`
+}
+
 // Defaults of the keys.
 const (
 	DefaultLocale        = relay.LocaleChinese
@@ -124,8 +140,9 @@ const (
 // defaults is the Config that a file is read into.
 func defaults() *Config {
 	return &Config{
-		Global: Global{Locale: DefaultLocale, Timezone: localZone()},
-		Dedupe: Dedupe{Window: model.Duration(DefaultWindow)},
+		Global:    Global{Locale: DefaultLocale, Timezone: localZone()},
+		IsolateBy: []string{enrich.RoomID},
+		Dedupe:    Dedupe{Window: model.Duration(DefaultWindow)},
 		Delivery: Delivery{
 			MaxAge:     model.Duration(DefaultMaxAge),
 			Workers:    DefaultWorkers,
@@ -140,6 +157,11 @@ func (r *Receiver) setDefaults(g *Global) {
 	if r.Fallback != "" && r.FallbackAfter == 0 {
 		r.FallbackAfter = model.Duration(DefaultFallbackAfter)
 	}
+	r.SetDefaults(&g.Integrations)
+}
+
+func (r *Room) setDefaults(g *Global) {
+	r.Name = cmp.Or(r.Name, "room:"+url.PathEscape(r.RoomID))
 	r.SetDefaults(&g.Integrations)
 }
 

@@ -180,7 +180,7 @@ func TestSetups(t *testing.T) {
 		require.Equal(t, relay.IntegrationID(s.Receiver+"/"+s.Type+"/"+s.Name), s.ID)
 		got = append(got, s.Receiver+"/"+s.Type)
 	}
-	require.Equal(t, []string{"ops/dingtalk", "ops/slack", "ops/wecom", "pay/email", "overseas/email"}, got)
+	require.Equal(t, []string{"ops/dingtalk", "ops/slack", "ops/wecom", "pay/email", "overseas/email", "room:10086/dingtalk"}, got)
 }
 
 func TestPeople(t *testing.T) {

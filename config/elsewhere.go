@@ -2,16 +2,11 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
-// elsewhere explains keys that a reader of Alertmanager's documentation, or of a newer relay's, has reason to expect.
-func elsewhere(path, key string) string {
-	switch index.ReplaceAllString(path, "") {
-	case "isolate_by", "rooms":
-		return fmt.Sprintf("%q is not available in this version of the relay", key)
-	}
+// elsewhere explains keys that a reader of Alertmanager's documentation has reason to expect.
+func elsewhere(_, key string) string {
 	switch key {
 	case "group_by", "group_wait", "group_interval", "repeat_interval", "resolve_timeout",
 		"inhibit_rules", "time_intervals", "mute_time_intervals", "active_time_intervals":
@@ -24,6 +19,3 @@ func elsewhere(path, key string) string {
 	}
 	return ""
 }
-
-// index is the position in a path, as in receivers[0].
-var index = regexp.MustCompile(`\[\d+\]`)

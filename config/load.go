@@ -43,6 +43,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	for i := range c.Receivers { // after the paths: what an item takes from global: is resolved once
 		c.Receivers[i].setDefaults(&c.Global)
 	}
+	for i := range c.Rooms {
+		c.Rooms[i].setDefaults(&c.Global)
+	}
 	c.validate(found)
 	c.tryOut(found)
 	var err error

@@ -23,7 +23,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	for section, v := range map[string]any{
 		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
 		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": config.Snapshots{}, "`snapshots.exemplars`": enrich.Exemplars{},
-		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "Keys of every integration": relay.Common{},
+		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "`<room>`": config.Room{}, "Keys of every integration": relay.Common{},
 	} {
 		_, page, found := strings.Cut(string(text), "# "+section+"\n")
 		require.True(t, found, "no heading %s", section)

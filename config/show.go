@@ -25,6 +25,9 @@ func (c *Config) Summary() string {
 	for _, r := range c.Receivers {
 		fmt.Fprintf(&b, "  receiver %s: %s\n", r.Name, cmp.Or(strings.Join(r.Integrations.Describe(), ", "), "nothing"))
 	}
+	for _, r := range c.Rooms {
+		fmt.Fprintf(&b, "  room %s: %s\n", r.RoomID, strings.Join(r.Integrations.Describe(), ", "))
+	}
 	fmt.Fprintf(&b, "  %s, %s\n", count(routes(c.Route), "route"), count(len(c.templateFiles), "template file"))
 	return b.String()
 }

@@ -37,11 +37,14 @@ func (c *Config) tryOut(f *fault.List) {
 	c.build(env, f)
 }
 
-// build makes all integrations of all receivers that have no fault yet.
+// build makes all integrations of all receivers and rooms that have no fault yet.
 func (c *Config) build(env relay.Env, f *fault.List) []relay.Setup {
 	var setups []relay.Setup
 	for i, r := range c.Receivers {
 		setups = append(setups, receivers.Build(r.Receiver, env, f.In("receivers").Item(i))...)
+	}
+	for i, r := range c.Rooms {
+		setups = append(setups, receivers.Build(r.Receiver, env, f.In("rooms").Item(i))...)
 	}
 	receivers.CheckLimits(setups, f.In("receivers"))
 	return setups

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"maps"
 	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/enrich"
 	"github.com/alertrelay/relay/internal/fault"
 )
 
@@ -19,6 +21,12 @@ func (c *Config) validate(f *fault.List) {
 	c.Route.Validate(f.In("route"), names)
 	c.People.validate(f.In("people"))
 	c.validateReceivers(names, f.In("receivers"))
+	for i, by := range c.IsolateBy {
+		if by != enrich.RoomID {
+			f.In("isolate_by").Item(i).Addf("must be %s: nothing else chooses a destination", enrich.RoomID)
+		}
+	}
+	c.validateRooms(names, f.In("rooms"))
 }
 
 func (g *Global) validate(f *fault.List) {
@@ -85,6 +93,33 @@ func (c *Config) validateReceivers(names map[string]bool, f *fault.List) {
 		validateLocale(r.Locale, f.In("locale"))
 		r.validateFallback(names, f)
 		r.WebhookAuth.validate(f.In("webhook_auth"))
+		r.Validate(f)
+	}
+}
+
+// validateRooms checks the rooms; names are those of the receivers.
+func (c *Config) validateRooms(names map[string]bool, f *fault.List) {
+	ids := make(map[string]bool)
+	names = maps.Clone(names)
+	for i := range c.Rooms {
+		r, f := &c.Rooms[i], f.Item(i)
+		switch {
+		case r.RoomID == "":
+			f.Addf("room_id is required")
+		case c.Snapshots.Room(r.RoomID) != r.RoomID:
+			f.In("room_id").Addf("no alert has this room: it is too long, or not plain text")
+		case ids[r.RoomID]:
+			f.In("room_id").Addf("another item is for this room")
+		case strings.ContainsAny(r.Name, "/?#"):
+			f.In("name").Addf("must not contain / ? or #")
+		case names[r.Name]:
+			f.In("name").Addf("another room or a receiver has the name %q", r.Name)
+		}
+		if len(r.Integrations.Describe()) == 0 {
+			f.Addf("at least one integration is required, such as dingtalk_configs: else its alerts go nowhere")
+		}
+		ids[r.RoomID], names[r.Name] = true, true
+		validateLocale(r.Locale, f.In("locale"))
 		r.Validate(f)
 	}
 }

@@ -159,7 +159,7 @@ func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]re
 // template is mended it can be.
 func (d *Deliverer) destination(t *target, n *relay.Notification) (to relay.Destination, err error) {
 	defer func() { err = recoverTo(recover(), err, t.metrics.panics, d.logger) }()
-	return t.Destination(n)
+	return t.Destination(n.Routed())
 }
 
 // errNothing is an integration's answer that would lose a notification.

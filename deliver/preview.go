@@ -10,7 +10,7 @@ import (
 // Preview puts together and renders what the first delivery of n through s would say, as a worker does: where the
 // configured templates fail, the plain text stands in and the messages say why (Fallback). Nothing is stored or sent.
 func Preview(s relay.Setup, n *relay.Notification, now time.Time) ([]relay.Message, error) {
-	to, err := s.Destination(n)
+	to, err := s.Destination(n.Routed())
 	if err != nil {
 		return nil, fmt.Errorf("compute destination: %w", err)
 	}

@@ -116,6 +116,9 @@ func (c *Config) TimeToLive() time.Duration { return cmp.Or(time.Duration(c.TTL)
 
 func (c *Config) maxAge() time.Duration { return cmp.Or(time.Duration(c.MaxAge), DefaultMaxAge) }
 
+// Room returns an id as it is compared: the room of an alert with this id.
+func (c *Config) Room(id string) string { return cleaner{max: c.maxValueLength()}.room(id) }
+
 // fields returns Fields with the defaults of those not given.
 func (c *Config) fields() map[string][]string {
 	fields := map[string][]string{

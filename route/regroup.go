@@ -20,6 +20,38 @@ func Firing(p Part) (Part, bool) {
 	return Part{p.Receiver, pick(p.Notification, firing)}, len(firing) > 0
 }
 
+// ByRoom cuts a part into one for each routing room of its alerts, no room among them, in the order in which they come: for
+// a destination that is chosen by room. The part of a room stays as it is.
+func ByRoom(p Part) []Part {
+	if p.Notification.Room != "" {
+		return []Part{p}
+	}
+	var rooms []string
+	indexes := map[string][]int{}
+	for i := range p.Notification.Alerts {
+		room := p.Notification.Alerts[i].Room
+		if indexes[room] == nil {
+			rooms = append(rooms, room)
+		}
+		indexes[room] = append(indexes[room], i)
+	}
+	parts := make([]Part, len(rooms))
+	for i, room := range rooms {
+		parts[i] = Part{p.Receiver, inRoom(pick(p.Notification, indexes[room]), room)}
+	}
+	return parts
+}
+
+// inRoom returns n as a part that is for one room alone.
+func inRoom(n *relay.Notification, room string) *relay.Notification {
+	if n.Room == room {
+		return n
+	}
+	part := *n
+	part.Room = room
+	return &part
+}
+
 // pick returns n with only the alerts at the given indexes, in order: n itself when that is all of them.
 func pick(n *relay.Notification, indexes []int) *relay.Notification {
 	if len(indexes) == len(n.Alerts) {

@@ -1,6 +1,9 @@
 // Package route decides which receivers a notification goes to. It is the fourth stage on the path: enriched alerts come
 // in, parts of the notification go out, one for each receiver.
 //
+// A room is a receiver of its own, ahead of the tree: it takes the alerts with its routing room, and the tree gets them as
+// well when the room says continue.
+//
 // The tree has Alertmanager's keys and its rules: depth first, left to right, the deepest match wins, continue goes on to
 // the next sibling. Each alert takes its own way; the alerts of one receiver are put together again as Alertmanager
 // would have grouped them. Promise: every alert is in the part of each receiver that the tree gives it, and in no other.
@@ -29,8 +32,21 @@ type Part struct {
 // A Tree is a compiled routing tree. It is safe for concurrent use.
 type Tree struct {
 	root *node
-	// receivers are the names in the tree, in its order; nodes refer to them by index.
+	// receivers are the names of the rooms and in the tree, in that order; rooms and nodes refer to them by index.
 	receivers []string
+	rooms     map[string]room // by routing room
+}
+
+// A Room takes the alerts with one routing room.
+type Room struct {
+	ID       string
+	Receiver string // no other room has it, nor the tree
+	Continue bool   // the tree gets them as well
+}
+
+type room struct {
+	receiver int
+	proceed  bool
 }
 
 type node struct {
@@ -41,8 +57,11 @@ type node struct {
 }
 
 // New compiles a tree that Validate found no fault with. Errors name the key.
-func New(cfg Config) (*Tree, error) {
-	t := &Tree{}
+func New(cfg Config, rooms []Room) (*Tree, error) {
+	t := &Tree{rooms: make(map[string]room, len(rooms))}
+	for _, r := range rooms {
+		t.rooms[r.ID] = room{t.index(r.Receiver), r.Continue}
+	}
 	var err error
 	t.root, err = t.compile(cfg, "")
 	return t, err
@@ -75,10 +94,10 @@ func (t *Tree) index(receiver string) int {
 	return len(t.receivers) - 1
 }
 
-// Receivers returns where the tree sends an alert, in the order in which it finds them, each once.
+// Receivers returns where an alert goes, in the order in which that is found, each once.
 func (t *Tree) Receivers(a relay.Alert) []string {
 	var found []string
-	t.root.match(&a, func(receiver int) {
+	t.match(&a, func(receiver int) {
 		if name := t.receivers[receiver]; !slices.Contains(found, name) {
 			found = append(found, name)
 		}
@@ -86,11 +105,11 @@ func (t *Tree) Receivers(a relay.Alert) []string {
 	return found
 }
 
-// Cut returns the parts of n, in the order of the tree. It does not change n.
+// Cut returns the parts of n, rooms first, in the order of the configuration. It does not change n.
 func (t *Tree) Cut(n *relay.Notification) []Part {
 	taken := make([][]int, len(t.receivers)) // for each receiver, the indexes of its alerts
 	for i := range n.Alerts {
-		t.root.match(&n.Alerts[i], func(receiver int) {
+		t.match(&n.Alerts[i], func(receiver int) {
 			if of := taken[receiver]; len(of) == 0 || of[len(of)-1] != i { // two ways may end at one receiver
 				taken[receiver] = append(of, i)
 			}
@@ -98,15 +117,31 @@ func (t *Tree) Cut(n *relay.Notification) []Part {
 	}
 	var parts []Part
 	for receiver, of := range taken {
-		if len(of) > 0 {
-			parts = append(parts, Part{t.receivers[receiver], pick(n, of)})
+		if len(of) == 0 {
+			continue
 		}
+		part := pick(n, of)
+		if receiver < len(t.rooms) {
+			part = inRoom(part, part.Alerts[0].Room)
+		}
+		parts = append(parts, Part{t.receivers[receiver], part})
 	}
 	return parts
 }
 
 // Straight returns n whole for one receiver, past the tree.
 func Straight(n *relay.Notification, receiver string) Part { return Part{receiver, n} }
+
+// match calls visit with each receiver that takes a: its room's, and those of the tree.
+func (t *Tree) match(a *relay.Alert, visit func(receiver int)) {
+	if r, ok := t.rooms[a.Room]; ok {
+		visit(r.receiver)
+		if !r.proceed {
+			return
+		}
+	}
+	t.root.match(a, visit)
+}
 
 // match calls visit with the receiver of each node that takes a. It reports whether any does.
 func (n *node) match(a *relay.Alert, visit func(receiver int)) bool {

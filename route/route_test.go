@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/alertmanager/template"
@@ -152,7 +153,7 @@ func TestEveryAlertReachesItsReceivers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := config(t, 3)
 		root.Receiver = "root"
-		tree, err := route.New(root)
+		tree, err := route.New(root, nil)
 		require.NoError(t, err)
 
 		n := &relay.Notification{GroupKey: "key"}
@@ -277,8 +278,41 @@ func TestValidate(t *testing.T) {
 
 func TestNewNamesTheKey(t *testing.T) {
 	t.Parallel()
-	_, err := route.New(route.Config{Receiver: "ops", Routes: []route.Config{{}, {Routes: []route.Config{{Matchers: []string{"a"}}}}}})
+	_, err := route.New(route.Config{Receiver: "ops", Routes: []route.Config{{}, {Routes: []route.Config{{Matchers: []string{"a"}}}}}}, nil)
 	require.ErrorContains(t, err, "routes[1]: routes[0]: matchers[0]: ")
+}
+
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	tree, err := route.New(
+		route.Config{Receiver: "ops", Routes: []route.Config{{Matchers: []string{`room_id="2"`}, Receiver: "second"}}},
+		[]route.Room{{ID: "1", Receiver: "room:1"}, {ID: "2", Receiver: "room:2", Continue: true}},
+	)
+	require.NoError(t, err)
+	n := &relay.Notification{GroupKey: "g"}
+	for i, room := range []string{"", "1", "2", "1", "3"} {
+		n.Alerts = append(n.Alerts, relay.Alert{
+			Alert: template.Alert{Fingerprint: strconv.Itoa(i), Labels: template.KV{"room": room}}, Room: room,
+		})
+	}
+	type part struct{ receiver, room, alerts string }
+	got := func(parts []route.Part) (all []part) {
+		for _, p := range parts {
+			var alerts []string
+			for _, a := range p.Notification.Alerts {
+				alerts = append(alerts, a.Fingerprint)
+			}
+			all = append(all, part{p.Receiver, p.Notification.Room, strings.Join(alerts, "")})
+		}
+		return all
+	}
+	parts := tree.Cut(n)
+	require.Equal(t, []part{{"room:1", "1", "13"}, {"room:2", "2", "2"}, {"ops", "", "04"}, {"second", "", "2"}}, got(parts))
+	require.Equal(t, template.KV{"room": "1"}, parts[0].Notification.CommonLabels)
+	require.Equal(t, []part{{"ops", "", "0"}, {"ops", "3", "4"}}, got(route.ByRoom(parts[2])))
+	require.Equal(t, []part{{"room:1", "1", "13"}}, got(route.ByRoom(parts[0])), "the part of a room stays as it is")
+	require.Empty(t, n.Room, "the whole is left as it was")
+	require.Equal(t, []string{"room:2", "second"}, tree.Receivers(n.Alerts[2]))
 }
 
 func BenchmarkCut(b *testing.B) {
@@ -295,7 +329,7 @@ func BenchmarkCut(b *testing.B) {
 
 func newTree(tb testing.TB, cfg route.Config) *route.Tree {
 	tb.Helper()
-	tree, err := route.New(cfg)
+	tree, err := route.New(cfg, nil)
 	require.NoError(tb, err)
 	return tree
 }

@@ -127,20 +127,12 @@ func (in *intake) answer(ctx context.Context, w outbox.Webhook, a outbox.Accepte
 func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) []outbox.Entry {
 	var entries []outbox.Entry
 	for _, part := range p.cut(r.Notification, r.Receiver) {
-		whole, firing := &body{Part: part}, (*body)(nil)
+		made := bodies{}
 		setups := p.receivers[part.Receiver]
 		for i := range setups {
-			b := whole
-			if !setups[i].SendResolved {
-				if firing == nil {
-					firing = firingOf(part)
-				}
-				b = firing
+			for _, b := range made.of(p, &setups[i], part) {
+				entries = append(entries, in.entry(ctx, &setups[i], b))
 			}
-			if b.silent {
-				continue
-			}
-			entries = append(entries, in.entry(ctx, &setups[i], b))
 		}
 	}
 	return entries
@@ -184,7 +176,7 @@ func destinationOf(s *relay.Setup, n *relay.Notification) (d relay.Destination, 
 			err = fmt.Errorf("bug in the integration: panic of type %T", cause)
 		}
 	}()
-	d, err = s.Destination(n)
+	d, err = s.Destination(n.Routed())
 	if err != nil {
 		return relay.Destination{}, err
 	}
@@ -195,16 +187,27 @@ func destinationOf(s *relay.Setup, n *relay.Notification) (d relay.Destination, 
 type body struct {
 	route.Part
 
-	silent bool // it says nothing
-	json   []byte
-	state  dedupe.State
-	told   map[string]time.Time
+	json  []byte
+	state dedupe.State
+	told  map[string]time.Time
 }
 
-// firingOf is what of a part is told where resolved alerts are not.
-func firingOf(whole route.Part) *body {
-	part, any := route.Firing(whole)
-	return &body{Part: part, silent: !any}
+// bodies are the forms in which one part of a notification is told.
+type bodies map[form][]*body
+
+type form struct{ firing, byRoom bool }
+
+// of is what of a part is told to an integration; nothing when that says nothing.
+func (made bodies) of(p *pipeline, s *relay.Setup, part route.Part) []*body {
+	f := form{!s.SendResolved, p.apart(s)}
+	told, ok := made[f]
+	if !ok {
+		for _, piece := range p.pieces(s, part) {
+			told = append(told, &body{Part: piece})
+		}
+		made[f] = told
+	}
+	return told
 }
 
 func (b *body) encode() {

@@ -25,7 +25,11 @@ type pipeline struct {
 	enricher *enrich.Enricher
 	tree     *route.Tree
 	setups   []relay.Setup
-	// receivers has every receiver of the configuration, also one without integrations.
+	// isolate says that alerts of different rooms are told apart where the destination is chosen by room.
+	isolate bool
+	// named are the receivers of the configuration, also those without integrations; the rooms are not among them.
+	named map[string]bool
+	// receivers has the integrations of each receiver, and of each room under its name.
 	receivers map[string][]relay.Setup
 }
 
@@ -78,9 +82,14 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		config:    c,
 		window:    time.Duration(c.Dedupe.Window),
 		setups:    setups,
-		receivers: make(map[string][]relay.Setup, len(c.Receivers)),
+		isolate:   len(c.IsolateBy) > 0,
+		named:     make(map[string]bool, len(c.Receivers)),
+		receivers: make(map[string][]relay.Setup, len(c.Receivers)+len(c.Rooms)),
 	}
-	lookups := []enrich.Source{enrich.FromStore(c.Snapshots.Config, s.snapshots)}
+	var lookups []enrich.Source
+	if s.snapshots != nil {
+		lookups = append(lookups, enrich.FromStore(c.Snapshots.Config, s.snapshots))
+	}
 	if c.Snapshots.Exemplars != nil {
 		exemplars, err := enrich.FromExemplars(c.Snapshots.Config)
 		if err != nil {
@@ -96,11 +105,15 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.tree, err = route.New(c.Route); err != nil {
+	var rooms []route.Room
+	for _, r := range c.Rooms {
+		rooms = append(rooms, route.Room{ID: r.RoomID, Receiver: r.Name, Continue: r.Continue})
+	}
+	if p.tree, err = route.New(c.Route, rooms); err != nil {
 		return nil, err
 	}
 	for _, r := range c.Receivers {
-		p.receivers[r.Name] = nil
+		p.receivers[r.Name], p.named[r.Name] = nil, true
 	}
 	for _, setup := range setups {
 		p.receivers[setup.Receiver] = append(p.receivers[setup.Receiver], setup)
@@ -120,15 +133,30 @@ func (p *pipeline) Take(ctx context.Context, r webhook.Request) (webhook.Answer,
 }
 
 // has reports whether a receiver is configured.
-func (p *pipeline) has(receiver string) bool {
-	_, ok := p.receivers[receiver]
-	return ok
-}
+func (p *pipeline) has(receiver string) bool { return p.named[receiver] }
 
-// cut returns the parts of a notification: whole for the receiver named in the URL, else along the routing tree.
+// cut returns the parts of a notification: whole for the receiver named in the URL, else for the rooms and along the
+// routing tree.
 func (p *pipeline) cut(n *relay.Notification, receiver string) []route.Part {
 	if receiver != "" {
 		return []route.Part{route.Straight(n, receiver)}
 	}
 	return p.tree.Cut(n)
+}
+
+// apart reports whether each room of a part is told apart to an integration.
+func (p *pipeline) apart(s *relay.Setup) bool { return s.ByRoom && p.isolate }
+
+// pieces are what of a part is told to an integration.
+func (p *pipeline) pieces(s *relay.Setup, part route.Part) []route.Part {
+	if !s.SendResolved {
+		var any bool
+		if part, any = route.Firing(part); !any {
+			return nil
+		}
+	}
+	if p.apart(s) {
+		return route.ByRoom(part)
+	}
+	return []route.Part{part}
 }

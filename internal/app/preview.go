@@ -99,8 +99,8 @@ func (b *Bench) Ways(n *relay.Notification, c Choice) ([]Way, error) {
 				continue
 			}
 			known = true
-			if way, ok := wayOf(&setups[i], part); ok {
-				ways = append(ways, way)
+			for _, piece := range b.pipeline.pieces(&setups[i], part) {
+				ways = append(ways, wayOf(&setups[i], piece))
 			}
 		}
 	}
@@ -110,14 +110,8 @@ func (b *Bench) Ways(n *relay.Notification, c Choice) ([]Way, error) {
 	return ways, nil
 }
 
-// wayOf is what a part means for an integration; not ok when that is nothing.
-func wayOf(s *relay.Setup, part route.Part) (Way, bool) {
-	if !s.SendResolved {
-		var any bool
-		if part, any = route.Firing(part); !any {
-			return Way{}, false
-		}
-	}
+// wayOf is what a piece of a notification means for an integration.
+func wayOf(s *relay.Setup, part route.Part) Way {
 	way := Way{
 		Receiver: part.Receiver, Integration: s.ID, Room: part.Notification.Room, Alerts: len(part.Notification.Alerts),
 		setup: s, part: part.Notification,
@@ -127,7 +121,7 @@ func wayOf(s *relay.Setup, part route.Part) (Way, bool) {
 		way.Error = err.Error()
 	}
 	way.Destination = to.Key
-	return way, true
+	return way
 }
 
 // A Trial is what is said on one Way.

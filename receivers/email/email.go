@@ -60,6 +60,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		i.tokens = &tokens{config: *c.AuthOAuth2, client: env.HTTPClient, now: env.Now}
 	}
 	setup.Integration = i
+	setup.ByRoom = relay.SpeakOfRooms(c.To, c.Cc, c.Bcc)
 	setup.Limiters = []relay.LimiterID{relay.LimiterID("email/" + digest(c.Smarthost, c.AuthUsername)[:16])}
 	return setup, nil
 }

@@ -92,7 +92,7 @@ func (i *Integration) parties(d *relay.Delivery) (parties, error) {
 // further are the addresses of a list that may be empty. In the plain form, where nothing of a user's may stand in the
 // way, a list that cannot be made is empty too.
 func further(d *relay.Delivery, list func(relay.View) (string, error)) ([]*netmail.Address, error) {
-	text, err := list(relay.View{Delivery: d})
+	text, err := list(relay.View{Delivery: d.Routed()})
 	if err == nil && strings.Trim(text, " \t\r\n,") == "" {
 		return nil, nil
 	}

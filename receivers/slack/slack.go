@@ -69,6 +69,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	}
 	setup := c.Setup(limit())
 	setup.Integration = i
+	setup.ByRoom = relay.SpeakOfRooms(c.Channel)
 	setup.Limiters = []relay.LimiterID{relay.LimiterID("slack/" + digest(webhook)[:16])}
 	return setup, nil
 }
