@@ -113,15 +113,13 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 			metrics: newIntakeMetrics(o.Registry),
 		},
 		webhook: webhook.Options{
-			Ready:    a.Ready,
-			Reload:   a.Reload,
-			Metrics:  webhook.NewMetrics(o.Registry),
-			Gatherer: o.Registry,
-			Logger:   o.Logger,
+			Ready:      a.Ready,
+			Reload:     a.Reload,
+			Operations: operations{a.stores.operations, a.deliverer.Wake},
+			Metrics:    webhook.NewMetrics(o.Registry),
+			Gatherer:   o.Registry,
+			Logger:     o.Logger,
 		},
-	}
-	if a.stores.operations != nil {
-		a.surroundings.webhook.Operations = operations{a.stores.operations, a.deliverer.Wake}
 	}
 	if err := a.use(ctx, c); err != nil {
 		return nil, &ConfigError{err}

@@ -119,6 +119,15 @@ func TestRelaysShareOneRedis(t *testing.T) {
 		await(t, box, inbox, 1)
 	}
 
+	for _, p := range relays { // each shows what all have done
+		require.Eventually(t, func() bool {
+			_, answer := p.do(t, http.MethodGet, "/api/v1/deliveries?state=sent", nil)
+			return strings.Count(string(answer), `"state":"sent"`) == len(inboxes())
+		}, wait, tick)
+		_, answer := p.do(t, http.MethodGet, "/api/v1/notifications", nil)
+		require.Equal(t, 1, strings.Count(string(answer), `"groupKey"`), string(answer))
+	}
+
 	// Who accepted it may die: the others tell it.
 	box.Slack.Break("", sandbox.FaultStatus(http.StatusInternalServerError))
 	relays[0].accept(t, "accepted", notification("HighLatency", firing("checkout"), firing("search")))

@@ -98,7 +98,7 @@ func (s *stores) openRedis(ctx context.Context, c *config.Config, o Options) err
 		Logger:     o.Logger,
 	})
 	s.closers = append(s.closers, pending)
-	s.outbox, s.poll = pending, sharedPoll
+	s.outbox, s.operations, s.poll = pending, pending, sharedPoll
 	s.cache = redisdb.NewCache(db, redis.Prefix(r.Namespace))
 	if c.Snapshots.Redis == nil {
 		s.snapshots = snapshots.NewRedis(db, snapshots.RedisOptions{Namespace: r.Namespace, Registerer: o.Registry})

@@ -13,6 +13,7 @@ var sources embed.FS
 // scripts are the steps that the store is made of.
 type scripts struct {
 	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep, requeue, drop, restamp *redisdb.Script
+	waiting, standing, dead                                                                                  *redisdb.Script
 }
 
 // newScripts puts each script together from its file and those that it shares with others.
@@ -43,5 +44,9 @@ func newScripts(db *redisdb.DB) scripts {
 		requeue: script("lanes", "enqueue", "letters", "requeue"),
 		drop:    script("letters", "drop"),
 		restamp: script("restamp"),
+
+		waiting:  script("waiting"),
+		standing: script("lanes", "standing"),
+		dead:     script("letters", "dead"),
 	}
 }

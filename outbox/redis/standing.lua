@@ -1,0 +1,37 @@
+-- standing tells how pending entries stand.
+--
+-- KEYS[1]  the prefix
+-- ARGV[3]  1: with their bodies; then for each: lane, id
+--
+-- Answers for each {when it was requeued or 0, since when what was folded into it waits or 0, tries, reason, detail, when it is
+-- tried next or 0, body}, or 0 when it is pending no more. It writes nothing.
+local terms, holds = P .. TERMS .. (call('HGET', P .. STATE, 'known') or ''), {}
+
+-- held is when the first limiter of a queue is free of its hold.
+local function held(queue)
+  if holds[queue] then return holds[queue] end
+  local names, first = string.match(call('HGET', terms, 'q' .. queue) or '', ' (%S+)$'), nil
+  for limiter in string.gmatch(names or '', string.rep('.', 22)) do
+    local hold = tonumber(call('HGET', P .. LIMITER .. limiter, 'hold')) or 0
+    first = math.min(first or hold, hold)
+  end
+  holds[queue] = first or 0
+  return holds[queue]
+end
+
+local function stands(lane, id)
+  for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, -1)) do
+    local it = item(text)
+    if it.id == id then
+      local next, has = held(head(lane)), {}
+      if i == 1 then has = call('HMGET', P .. LANE .. lane, 'tries', 'reason', 'detail', 'due') end
+      next = math.max(next, tonumber(has[4]) or 0)
+      return {it.late or '0', it.since, has[1] or '0', has[2] or '', has[3] or '', next > now and us(next) or '0',
+        ARGV[3] == '1' and call('HGET', it.web, it.body) or ''}
+    end
+  end
+  return 0
+end
+local answer = {}
+for at = 4, #ARGV, 2 do answer[#answer + 1] = stands(ARGV[at], ARGV[at + 1]) end
+return answer
