@@ -1,6 +1,8 @@
 package bolt_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -487,4 +489,33 @@ func TestADamagedRecordEndsAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, st.Pending)
 	require.Equal(t, 1, st.Dead)
+}
+
+// TestFirstFilesAreRead: what the first relays wrote lacks fields that were added at the ends of records since.
+func TestFirstFilesAreRead(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.accept(s.webhook(1, "g"))
+	s.settle(s.claimOne(), outbox.Outcome{Result: outbox.Sent, Hold: time.Minute, HoldReason: relay.Misconfigured})
+	s.accept(s.webhook(2, "g"))
+	require.NoError(t, s.Close())
+	db, err := boltdb.Open(s.path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		limiters, lanes := tx.Bucket([]byte("limiters")), tx.Bucket([]byte("lanes"))
+		value := limiters.Get([]byte(robot))
+		err := limiters.Put([]byte(robot), value[:len(value)-1-len(relay.Misconfigured)])
+		k, v := lanes.Cursor().Last()
+		const nanoseconds = 9 // of this century, as they are written
+		return errors.Join(err, lanes.Put(bytes.Clone(k), bytes.Clone(v[:len(v)-nanoseconds])))
+	}))
+	require.NoError(t, db.Close())
+	s.start()
+	none, wait := s.claim(1)
+	require.Empty(t, none)
+	require.Equal(t, time.Minute, wait)
+	s.Advance(wait)
+	lane := s.claimOne().Lanes[0]
+	require.Len(t, lane.Told, 1)
+	require.Zero(t, lane.ToldAt)
 }
