@@ -23,6 +23,7 @@ const plainSuffix = "-plain"
 type attempt struct {
 	targets *targets // those in use when it began
 	target  *target
+	read    reading
 	batch   outbox.Batch
 	lane    *outbox.LaneBatch // the first of the batch; the only one unless it is a digest
 	started time.Time
@@ -35,12 +36,12 @@ type attempt struct {
 }
 
 // deliver sees one batch through: it is settled when this returns, unless the store fails for longer than the lease.
-func (d *Deliverer) deliver(ctx context.Context, t *targets, b outbox.Batch) {
+func (d *Deliverer) deliver(ctx context.Context, t *targets, read reading, b outbox.Batch) {
 	if b.Fold {
-		d.fold(ctx, t, b)
+		d.fold(ctx, t, read, b)
 		return
 	}
-	a := &attempt{targets: t, batch: b, lane: &b.Lanes[0], started: d.now()}
+	a := &attempt{targets: t, read: read, batch: b, lane: &b.Lanes[0], started: d.now()}
 	a.target = t.all[a.lane.Lane.Integration]
 	var o outbox.Outcome
 	if a.target == nil {
@@ -124,7 +125,7 @@ func (d *Deliverer) render(ctx context.Context, a *attempt, refused error) ([]re
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	told, err := compose(a.batch, d.now())
+	told, err := compose(a.batch, a.read, d.now())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUndecodable, err)
 	}

@@ -3,18 +3,16 @@ package deliver
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/alertrelay/relay"
-	"github.com/alertrelay/relay/internal/wire"
 	"github.com/alertrelay/relay/outbox"
 )
 
 // compose puts together what a batch has to tell: one telling per lane, its waiting notifications merged into one. The
 // error means that something stored cannot be read.
-func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
+func compose(b outbox.Batch, read reading, now time.Time) (relay.Delivery, error) {
 	first := b.Lanes[0]
 	d := relay.Delivery{
 		ID:          deliveryID(b),
@@ -26,7 +24,7 @@ func compose(b outbox.Batch, now time.Time) (relay.Delivery, error) {
 		d.Previous = first.Ref
 	}
 	for _, lane := range b.Lanes {
-		n, err := decode(lane.Items)
+		n, err := read.merged(lane.Items)
 		if err != nil {
 			return relay.Delivery{}, err
 		}
@@ -70,18 +68,6 @@ func deliveryID(b outbox.Batch) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// decode reads the entries of a lane, oldest first, as one notification.
-func decode(items []outbox.Item) (*relay.Notification, error) {
-	read := make([]*relay.Notification, len(items))
-	for i, item := range items {
-		var err error
-		if read[i], err = wire.Read(item.Notification); err != nil {
-			return nil, fmt.Errorf("decode entry %s: %w", item.ID, err)
-		}
-	}
-	return merge(read), nil
 }
 
 // compare sets what has changed since a reader of the lane was last told, and for how long each alert has been firing.

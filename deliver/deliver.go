@@ -20,12 +20,14 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/wire"
 	"github.com/alertrelay/relay/outbox"
 )
 
@@ -87,6 +89,7 @@ type Deliverer struct {
 	troubles troubles
 	outages  outages
 	workers  chan struct{} // a place for each worker that computes
+	readers  sync.Pool     // of *wire.Reader
 	wake     chan struct{} // holds one token when a claim may find something
 	replaced atomic.Bool   // whether the holds that wait for a person are to be lifted
 	sending  atomic.Int64
@@ -107,6 +110,7 @@ func New(o Options) *Deliverer {
 		maxSends: cmp.Or(o.MaxSends, DefaultMaxSends),
 		metrics:  newMetrics(o.Registerer, o.Store),
 		workers:  make(chan struct{}, cmp.Or(o.Workers, DefaultWorkers)),
+		readers:  sync.Pool{New: func() any { return new(wire.Reader) }},
 		wake:     make(chan struct{}, 1),
 	}
 	if d.now == nil {
@@ -139,12 +143,12 @@ func (d *Deliverer) Run(ctx context.Context) {
 	sendCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	sends := newCrew()
-	d.claimLoop(ctx, func(t *targets, b outbox.Batch) {
+	d.claimLoop(ctx, func(t *targets, read reading, b outbox.Batch) {
 		d.sending.Add(1)
 		sends.do(func() {
 			defer d.Wake() // a slot is free, and the lane may hold more
 			defer d.sending.Add(-1)
-			d.deliver(sendCtx, t, b)
+			d.deliver(sendCtx, t, read, b)
 		})
 	})
 	stop := time.AfterFunc(d.grace, cancel)
@@ -154,7 +158,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 
 // claimLoop hands each claimed batch to start until ctx ends. It waits for a wake, or for the time at which the store said
 // that more is due; it polls only when others fill the store.
-func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.Batch)) {
+func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, reading, outbox.Batch)) {
 	failures := 0
 	for ctx.Err() == nil {
 		t, limit := d.targets.Load(), min(maxClaim, d.maxSends-int(d.sending.Load()))
@@ -164,8 +168,9 @@ func (d *Deliverer) claimLoop(ctx context.Context, start func(*targets, outbox.B
 		}
 		d.lift(ctx)
 		batches, next, err := d.claim(ctx, t, limit)
+		read := d.newReading(batches)
 		for _, b := range batches {
-			start(t, b)
+			start(t, read, b)
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -13,7 +13,7 @@ const maxFold = 4 << 20
 
 // fold makes one entry of those that wait in a lane, in one of the workers' places, and settles it. Nothing is told by it,
 // and no fact lost: the one entry says what the message of all would say.
-func (d *Deliverer) fold(ctx context.Context, t *targets, b outbox.Batch) {
+func (d *Deliverer) fold(ctx context.Context, t *targets, read reading, b outbox.Batch) {
 	lane := b.Lanes[0]
 	o := outbox.Outcome{Result: outbox.Release}
 	for _, item := range lane.Items {
@@ -21,7 +21,7 @@ func (d *Deliverer) fold(ctx context.Context, t *targets, b outbox.Batch) {
 	}
 	select {
 	case d.workers <- struct{}{}:
-		o = folded(lane, o)
+		o = folded(lane, read, o)
 		<-d.workers
 	case <-ctx.Done():
 	}
@@ -40,8 +40,8 @@ func (d *Deliverer) fold(ctx context.Context, t *targets, b outbox.Batch) {
 }
 
 // folded is the outcome of folding a lane. What cannot be read, or would be too large, is left as it is.
-func folded(lane outbox.LaneBatch, o outbox.Outcome) outbox.Outcome {
-	n, err := decode(lane.Items)
+func folded(lane outbox.LaneBatch, read reading, o outbox.Outcome) outbox.Outcome {
+	n, err := read.merged(lane.Items)
 	if err == nil {
 		o.Notification = wire.Append(nil, n)
 	}

@@ -135,7 +135,7 @@ func TestMergeInSteps(t *testing.T) {
 		want := shown(deliver.Merge(waiting))
 		from := rapid.IntRange(0, len(waiting)-2).Draw(t, "from")
 		to := rapid.IntRange(from+2, len(waiting)).Draw(t, "to")
-		folded, err := wire.Read(wire.Append(nil, deliver.Merge(waiting[from:to])))
+		folded, err := new(wire.Reader).Read(wire.Append(nil, deliver.Merge(waiting[from:to])))
 		require.NoError(t, err)
 		got := deliver.Merge(slices.Concat(waiting[:from], []*relay.Notification{folded}, waiting[to:]))
 		require.ElementsMatch(t, want, shown(got))

@@ -14,8 +14,10 @@ const version = "4"
 // Decode reads a webhook body. It is tolerant about fields it does not know and about most that are missing, and strict
 // about what the relay cannot do without: a group key, and alerts with fingerprint and status. The relay's own fields
 // are empty, whatever the body says. The error is for the person who reads Alertmanager's log.
-func Decode(body []byte) (*relay.Notification, error) {
-	n, err := wire.ReadBody(body)
+func Decode(body []byte) (*relay.Notification, error) { return decode(new(wire.Reader), body) }
+
+func decode(r *wire.Reader, body []byte) (*relay.Notification, error) {
+	n, err := r.ReadBody(body)
 	if err != nil {
 		return nil, fmt.Errorf("not a webhook body in JSON: %w", err)
 	}

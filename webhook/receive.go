@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/wire"
 )
 
 // receive takes one webhook from the first byte to the answer.
@@ -51,7 +52,9 @@ func (in *wayIn) take(c *gin.Context, began time.Time) (answer Answer, err error
 		return Answer{}, err
 	}
 	defer body.release()
-	n, err := Decode(body.bytes)
+	reader := in.readers.Get().(*wire.Reader)
+	defer in.readers.Put(reader)
+	n, err := decode(reader, body.bytes)
 	if err != nil {
 		return Answer{}, badRequest("bad body", err.Error())
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/wire"
 )
 
 // An Intake takes notifications. It may be called concurrently.
@@ -93,6 +95,7 @@ func New(o Options) http.Handler {
 		complaints: &complaints{logger: o.Logger, now: time.Now},
 		ids:        newIDs(),
 		bigBodies:  semaphore.NewWeighted(maxBigBodies),
+		readers:    sync.Pool{New: func() any { return new(wire.Reader) }},
 	}
 
 	engine := newEngine()
@@ -139,4 +142,5 @@ type wayIn struct {
 	complaints *complaints
 	ids        *ids
 	bigBodies  *semaphore.Weighted
+	readers    sync.Pool // of *wire.Reader
 }

@@ -11,18 +11,18 @@ import (
 
 // ReadBody reads a webhook body. Fields it does not know are left out, the relay's own among them: a sender cannot set
 // them. The error says at which byte.
-func ReadBody(body []byte) (*relay.Notification, error) {
-	return read(body, false)
+func (r *Reader) ReadBody(body []byte) (*relay.Notification, error) {
+	return r.read(body, false)
 }
 
 // Read reads what Append wrote.
-func Read(b []byte) (*relay.Notification, error) {
-	return read(b, true)
+func (r *Reader) Read(b []byte) (*relay.Notification, error) {
+	return r.read(b, true)
 }
 
-func read(b []byte, own bool) (*relay.Notification, error) {
-	r := newReader(b)
-	r.own = own
+func (r *Reader) read(b []byte, own bool) (*relay.Notification, error) {
+	r.begin(b, own)
+	defer r.forget()
 	n := r.notification()
 	if r.end(); r.err != nil {
 		return nil, r.err
@@ -30,7 +30,7 @@ func read(b []byte, own bool) (*relay.Notification, error) {
 	return n, nil
 }
 
-func (r *reader) notification() *relay.Notification {
+func (r *Reader) notification() *relay.Notification {
 	n := &relay.Notification{}
 	if r.peek() != '{' {
 		r.fail("expected an object")
@@ -71,7 +71,7 @@ func (r *reader) notification() *relay.Notification {
 }
 
 // notificationOwn reads a field of the relay's own; it reports false when name is none.
-func (r *reader) notificationOwn(name []byte, n *relay.Notification) bool {
+func (r *Reader) notificationOwn(name []byte, n *relay.Notification) bool {
 	switch string(name) {
 	case "relayID":
 		n.ID = r.text()
@@ -89,7 +89,7 @@ func (r *reader) notificationOwn(name []byte, n *relay.Notification) bool {
 // Alertmanager needs 200 bytes for the smallest alert, so a body of 10 MiB never has as many.
 const maxAlerts = 50_000
 
-func (r *reader) alerts() relay.Alerts {
+func (r *Reader) alerts() relay.Alerts {
 	const usual = 512 // bytes an alert takes
 	as := make(relay.Alerts, 0, min(1+(len(r.in)-r.at)/usual, maxAlerts))
 	r.array(func() {
@@ -103,7 +103,7 @@ func (r *reader) alerts() relay.Alerts {
 	return as
 }
 
-func (r *reader) alert(a *relay.Alert) {
+func (r *Reader) alert(a *relay.Alert) {
 	r.object(func(name []byte) {
 		switch string(name) {
 		case "status":
@@ -128,7 +128,7 @@ func (r *reader) alert(a *relay.Alert) {
 	})
 }
 
-func (r *reader) alertOwn(name []byte, a *relay.Alert) bool {
+func (r *Reader) alertOwn(name []byte, a *relay.Alert) bool {
 	switch string(name) {
 	case "relaySnapshot":
 		r.snapshot(&a.Snapshot)
@@ -142,7 +142,7 @@ func (r *reader) alertOwn(name []byte, a *relay.Alert) bool {
 	return true
 }
 
-func (r *reader) snapshot(s *relay.Snapshot) {
+func (r *Reader) snapshot(s *relay.Snapshot) {
 	r.object(func(name []byte) {
 		switch string(name) {
 		case "trace_id":
@@ -170,7 +170,7 @@ func (r *reader) snapshot(s *relay.Snapshot) {
 }
 
 // pairs reads labels or annotations; null is nil, as if they were missing.
-func (r *reader) pairs() template.KV {
+func (r *Reader) pairs() template.KV {
 	if r.null() {
 		return nil
 	}

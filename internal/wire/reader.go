@@ -13,9 +13,11 @@ import (
 // maxDepth bounds how deep values that the relay does not know may be nested.
 const maxDepth = 100
 
-// A reader walks over JSON once, from left to right, where encoding/json walks twice and by reflection. It reads what JSON
+// A Reader walks over JSON once, from left to right, where encoding/json walks twice and by reflection. It reads what JSON
 // is and nothing else. The first error ends the walk; later calls return nothing.
-type reader struct {
+//
+// Its zero value is ready to use. Used again, it knows texts that it has read before. Not for concurrent use.
+type Reader struct {
 	in  []byte
 	at  int
 	err error
@@ -29,17 +31,32 @@ type reader struct {
 	own bool // whether the relay's own fields are read
 }
 
-func newReader(in []byte) *reader { return &reader{in: in, seed: maphash.MakeSeed()} }
+// begin starts to read another text.
+func (r *Reader) begin(in []byte, own bool) {
+	if r.seed == (maphash.Seed{}) {
+		r.seed = maphash.MakeSeed()
+	}
+	r.in, r.at, r.err, r.own = in, 0, nil, own
+}
+
+// forget drops the text and what is large of it.
+func (r *Reader) forget() {
+	const usual = 64 << 10
+	r.in = nil
+	if cap(r.scratch) > usual {
+		r.scratch = nil
+	}
+}
 
 // end expects nothing more.
-func (r *reader) end() {
+func (r *Reader) end() {
 	if r.peek(); r.at < len(r.in) {
 		r.fail("expected the end")
 	}
 }
 
 // object calls field with the name of each; field reads the value. The name is valid until it does. Null has no fields.
-func (r *reader) object(field func(name []byte)) {
+func (r *Reader) object(field func(name []byte)) {
 	if r.null() || !r.expect('{') || r.accept('}') {
 		return
 	}
@@ -56,7 +73,7 @@ func (r *reader) object(field func(name []byte)) {
 }
 
 // array calls item for each item, which reads it. Null has no items.
-func (r *reader) array(item func()) {
+func (r *Reader) array(item func()) {
 	if r.null() || !r.expect('[') || r.accept(']') {
 		return
 	}
@@ -69,7 +86,7 @@ func (r *reader) array(item func()) {
 }
 
 // text reads a string; null is an empty one.
-func (r *reader) text() string {
+func (r *Reader) text() string {
 	if r.null() {
 		return ""
 	}
@@ -77,7 +94,11 @@ func (r *reader) text() string {
 }
 
 // keep returns b as a string, and the same string as before where it can.
-func (r *reader) keep(b []byte) string {
+func (r *Reader) keep(b []byte) string {
+	const longest = 1024 // so that a hostile body is not remembered
+	if len(b) > longest {
+		return string(b)
+	}
 	slot := &r.recent[maphash.Bytes(r.seed, b)%uint64(len(r.recent))]
 	if *slot != string(b) {
 		*slot = string(b)
@@ -86,7 +107,7 @@ func (r *reader) keep(b []byte) string {
 }
 
 // time reads a time as RFC 3339; null is the zero time.
-func (r *reader) time() time.Time {
+func (r *Reader) time() time.Time {
 	var t time.Time
 	if r.null() {
 		return t
@@ -98,7 +119,7 @@ func (r *reader) time() time.Time {
 }
 
 // count reads an integer that is not negative; null is none.
-func (r *reader) count() uint64 {
+func (r *Reader) count() uint64 {
 	if r.null() {
 		return 0
 	}
@@ -110,9 +131,9 @@ func (r *reader) count() uint64 {
 }
 
 // skip reads a value of any kind.
-func (r *reader) skip() { r.skipBelow(0) }
+func (r *Reader) skip() { r.skipBelow(0) }
 
-func (r *reader) skipBelow(depth int) {
+func (r *Reader) skipBelow(depth int) {
 	if depth == maxDepth {
 		r.fail("nested too deep")
 		return
@@ -136,7 +157,7 @@ func (r *reader) skipBelow(depth int) {
 }
 
 // number reads a number and leaves its meaning to the caller.
-func (r *reader) number() []byte {
+func (r *Reader) number() []byte {
 	r.peek()
 	start := r.at
 	for r.at < len(r.in) && (r.in[r.at]-'0' <= 9 || r.in[r.at] == '-' || r.in[r.at] == '+' || r.in[r.at] == '.' ||
@@ -152,9 +173,9 @@ func (r *reader) number() []byte {
 }
 
 // null reports whether the next value is null, and reads it if so.
-func (r *reader) null() bool { return r.peek() == 'n' && r.word("null") }
+func (r *Reader) null() bool { return r.peek() == 'n' && r.word("null") }
 
-func (r *reader) word(word string) bool {
+func (r *Reader) word(word string) bool {
 	if len(r.in)-r.at < len(word) || string(r.in[r.at:r.at+len(word)]) != word {
 		r.fail("expected a value")
 		return false
@@ -164,7 +185,7 @@ func (r *reader) word(word string) bool {
 }
 
 // expect reads c.
-func (r *reader) expect(c byte) bool {
+func (r *Reader) expect(c byte) bool {
 	if r.accept(c) {
 		return true
 	}
@@ -173,7 +194,7 @@ func (r *reader) expect(c byte) bool {
 }
 
 // accept reads c if it is next.
-func (r *reader) accept(c byte) bool {
+func (r *Reader) accept(c byte) bool {
 	if r.peek() != c {
 		return false
 	}
@@ -182,7 +203,7 @@ func (r *reader) accept(c byte) bool {
 }
 
 // peek skips white space and returns the next byte; 0 at the end and after an error.
-func (r *reader) peek() byte {
+func (r *Reader) peek() byte {
 	if r.err != nil {
 		return 0
 	}
@@ -197,7 +218,7 @@ func (r *reader) peek() byte {
 }
 
 // quoted reads a string. The result is valid until the next call.
-func (r *reader) quoted() []byte {
+func (r *Reader) quoted() []byte {
 	if !r.expect('"') {
 		return nil
 	}
@@ -226,7 +247,7 @@ func (r *reader) quoted() []byte {
 }
 
 // unquote reads the rest of a string that is not just its bytes. What is not UTF-8 becomes U+FFFD.
-func (r *reader) unquote() []byte {
+func (r *Reader) unquote() []byte {
 	out := r.scratch[:0]
 	for r.at < len(r.in) {
 		switch c := r.in[r.at]; {
@@ -256,7 +277,7 @@ func (r *reader) unquote() []byte {
 }
 
 // escape reads a backslash and what it stands for.
-func (r *reader) escape() rune {
+func (r *Reader) escape() rune {
 	if r.at+1 >= len(r.in) {
 		r.fail("string without end")
 		return 0
@@ -293,7 +314,7 @@ func (r *reader) escape() rune {
 }
 
 // pair reads the second half of a surrogate pair. A half alone is U+FFFD.
-func (r *reader) pair(first rune) rune {
+func (r *Reader) pair(first rune) rune {
 	start := r.at
 	if r.at+2 <= len(r.in) && r.in[r.at] == '\\' && r.in[r.at+1] == 'u' {
 		r.at += 2
@@ -308,7 +329,7 @@ func (r *reader) pair(first rune) rune {
 }
 
 // hex reads four hexadecimal digits.
-func (r *reader) hex() (rune, bool) {
+func (r *Reader) hex() (rune, bool) {
 	if r.at+4 > len(r.in) {
 		return 0, false
 	}
@@ -318,7 +339,7 @@ func (r *reader) hex() (rune, bool) {
 }
 
 // fail ends the walk.
-func (r *reader) fail(what string) {
+func (r *Reader) fail(what string) {
 	if r.err == nil {
 		r.err = fmt.Errorf("byte %d: %s", r.at, what)
 	}

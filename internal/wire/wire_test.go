@@ -75,7 +75,7 @@ func same(t require.TestingT, n *relay.Notification) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(want), string(written))
 
-	got, err := wire.Read(written)
+	got, err := new(wire.Reader).Read(written)
 	require.NoError(t, err)
 	standard := &relay.Notification{}
 	require.NoError(t, json.Unmarshal(want, standard))
@@ -127,7 +127,7 @@ func payload(b *testing.B) *relay.Notification {
 	b.Helper()
 	body, err := os.ReadFile(filepath.Join("..", "..", "webhook", "testdata", "payloads", "0.34.2", "group-50-firing.json"))
 	require.NoError(b, err)
-	n, err := wire.ReadBody(body)
+	n, err := new(wire.Reader).ReadBody(body)
 	require.NoError(b, err)
 	for i := range n.Alerts {
 		n.Alerts[i].Snapshot = relay.Snapshot{
@@ -159,7 +159,7 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("wire", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := wire.Read(written)
+			_, err := new(wire.Reader).Read(written)
 			require.NoError(b, err)
 		}
 	})

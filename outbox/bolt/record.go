@@ -79,9 +79,14 @@ type stored struct {
 
 // encodeRecord encodes the kept entries of a webhook. Equal bodies are stored once.
 func encodeRecord(w *outbox.Webhook, kept []int, requeued time.Time) []byte {
+	var bodies [][]byte
 	size := 256
 	for _, n := range kept {
-		size += 512 + len(w.Entries[n].Notification)
+		size += 256 + 32*len(w.Entries[n].Told)
+		if body := w.Entries[n].Notification; !slices.ContainsFunc(bodies, func(b []byte) bool { return bytes.Equal(b, body) }) {
+			bodies = append(bodies, body)
+			size += len(body)
+		}
 	}
 	e := make(encoder, 0, size)
 	e.text(w.ID)
@@ -90,14 +95,9 @@ func encodeRecord(w *outbox.Webhook, kept []int, requeued time.Time) []byte {
 	e.int(w.Alerts)
 	e.time(requeued)
 	e.uint(uint64(len(kept)))
-	var bodies [][]byte
 	for _, n := range kept {
 		en := &w.Entries[n]
 		body := slices.IndexFunc(bodies, func(b []byte) bool { return bytes.Equal(b, en.Notification) })
-		if body < 0 {
-			body = len(bodies)
-			bodies = append(bodies, en.Notification)
-		}
 		e.int(n)
 		e.lane(en.Lane)
 		e.destination(en.Destination)
