@@ -56,6 +56,8 @@ type Message struct {
 	Links []Link
 	// Card is a template card of WeCom; nil elsewhere.
 	Card *WeComCard
+	// Params are the variables of an interactive card of DingTalk; nil elsewhere.
+	Params map[string]string
 
 	// Mentioned are those who are notified: ids asked for that also stand in the text. MentionAll notifies everyone.
 	Mentioned  []string

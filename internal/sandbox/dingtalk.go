@@ -56,13 +56,16 @@ type DingTalkRobot struct {
 	CodeAsString bool
 }
 
-// DingTalk emulates the custom robot's API, POST /robot/send.
+// DingTalk emulates the custom robot's API, POST /robot/send, and that of applications below /v1.0: access tokens, group
+// messages, cards.
 type DingTalk struct {
 	endpoint
 
 	url    string
 	mu     sync.Mutex
 	robots map[string]*dingtalkRobot
+	apps   map[string]*dingtalkApp
+	tokens int // makes every token and id differ
 }
 
 type dingtalkRobot struct {
@@ -76,7 +79,7 @@ type dingtalkRobot struct {
 func newDingTalk(b *board, url string) *DingTalk {
 	return &DingTalk{
 		endpoint: endpoint{inbox: InboxDingTalk, board: b}, url: url,
-		robots: map[string]*dingtalkRobot{},
+		robots: map[string]*dingtalkRobot{}, apps: map[string]*dingtalkApp{},
 	}
 }
 
@@ -96,6 +99,10 @@ func (d *DingTalk) Add(r DingTalkRobot) string {
 
 // ServeHTTP answers as the vendor does: HTTP 200 and an errcode, for success and for errors.
 func (d *DingTalk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1.0/") {
+		d.serveApp(w, r)
+		return
+	}
 	d.serve(w, r, r.URL.Query().Get("access_token"), d.judge)
 }
 

@@ -103,6 +103,7 @@ func Start(opts Options) (*Sandbox, error) {
 func (s *Sandbox) vendors() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/robot/send", s.DingTalk)
+	mux.Handle("/v1.0/", s.DingTalk)
 	mux.Handle("/cgi-bin/", s.WeCom)
 	mux.Handle("/services/", s.Slack)
 	return mux

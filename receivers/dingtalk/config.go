@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/living"
 	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/secret"
 )
@@ -18,11 +20,14 @@ type Globals struct {
 	// APIURL is where DingTalk's API is: https://oapi.dingtalk.com, or https://oapi.dingtalk.io for an international
 	// tenant. It stands before robots given by access_token.
 	APIURL string `yaml:"dingtalk_api_url,omitempty"`
+	// OpenAPIURL is where the API of applications is: https://api.dingtalk.com.
+	OpenAPIURL string `yaml:"dingtalk_openapi_url,omitempty"`
 }
 
 // Validate adds what is wrong with the keys to f, the list of the section.
 func (g Globals) Validate(f *fault.List) {
 	robots.ValidateAPI(g.APIURL, f.In("dingtalk_api_url"))
+	robots.ValidateAPI(g.OpenAPIURL, f.In("dingtalk_openapi_url"))
 }
 
 // The forms of a message. https://open.dingtalk.com/document/development/robot-message-type
@@ -32,6 +37,8 @@ const (
 	TypeLink       = "link"
 	TypeActionCard = "actionCard"
 	TypeFeedCard   = "feedCard"
+	// TypeCard is an interactive card, which is updated as its group changes. It is for applications alone.
+	TypeCard = "card"
 )
 
 // defaultTexts are the default of the key text, by message type. Those of cards are for messages that lack what a card
@@ -43,19 +50,30 @@ func defaultTexts() map[string]string {
 		TypeLink:       DefaultBrief,
 		TypeActionCard: DefaultCard,
 		TypeFeedCard:   DefaultText,
+		TypeCard:       DefaultCard,
 	}
+}
+
+// robotTypes and appTypes are what custom robots and applications can send.
+func robotTypes() []string {
+	return []string{TypeMarkdown, TypeText, TypeLink, TypeActionCard, TypeFeedCard}
+}
+
+func appTypes() []string {
+	return []string{TypeMarkdown, TypeText, TypeLink, TypeActionCard, TypeCard}
 }
 
 // Defaults of the keys.
 const (
-	DefaultAPIURL = "https://oapi.dingtalk.com"
-	DefaultTitle  = `{{ template "relay.dingtalk.title" . }}`
-	DefaultText   = `{{ template "relay.dingtalk.text" . }}`
-	DefaultPlain  = `{{ template "relay.dingtalk.plain" . }}`
-	DefaultBrief  = `{{ template "relay.brief" . }}`
-	DefaultCard   = `{{ template "relay.dingtalk.card" . }}`
-	DefaultAlert  = `{{ template "relay.headline" . }}`
-	DefaultLink   = `{{ template "relay.link" . }}`
+	DefaultAPIURL     = "https://oapi.dingtalk.com"
+	DefaultOpenAPIURL = "https://api.dingtalk.com"
+	DefaultTitle      = `{{ template "relay.dingtalk.title" . }}`
+	DefaultText       = `{{ template "relay.dingtalk.text" . }}`
+	DefaultPlain      = `{{ template "relay.dingtalk.plain" . }}`
+	DefaultBrief      = `{{ template "relay.brief" . }}`
+	DefaultCard       = `{{ template "relay.dingtalk.card" . }}`
+	DefaultAlert      = `{{ template "relay.headline" . }}`
+	DefaultLink       = `{{ template "relay.link" . }}`
 )
 
 // How the buttons of an actionCard stand.
@@ -64,7 +82,7 @@ const (
 	LayoutHorizontal = "horizontal"
 )
 
-// Config is an item of dingtalk_configs: a custom robot in a group, or a pool of them.
+// Config is an item of dingtalk_configs: a custom robot in a group, a pool of them, or the robot of an application.
 type Config struct {
 	relay.Common `yaml:",inline"`
 	// HTTPConfig is for the calls to DingTalk; default: global.http_config.
@@ -75,6 +93,8 @@ type Config struct {
 	// URLs are a pool: robots of one group. A message goes out through whichever may send. A robot without a secret of
 	// its own takes the item's.
 	URLs []PoolRobot `yaml:"urls,omitempty"`
+	// Application is what sends, unless it is a custom robot.
+	Application `yaml:",inline"`
 
 	// MessageType is markdown (default), text, link, actionCard or feedCard.
 	MessageType string `yaml:"message_type,omitempty"`
@@ -99,7 +119,44 @@ type Config struct {
 	// Keyword is a word that the robot's security settings ask for. It is added to messages that lack it.
 	Keyword string `yaml:"keyword,omitempty"`
 
-	apiURL string
+	apiURL, openAPIURL string
+}
+
+// An Application is one of the organisation (企业内部应用) with a robot that is in the group.
+type Application struct {
+	AppKey        string        `yaml:"app_key,omitempty"`
+	AppSecret     secret.String `yaml:"app_secret,omitempty"`
+	AppSecretFile secret.File   `yaml:"app_secret_file,omitempty"`
+	// RobotCode is the application's robot; default: AppKey, which it is for most.
+	RobotCode string `yaml:"robot_code,omitempty"`
+	// ConversationID is a template: the group, as openConversationId.
+	ConversationID string `yaml:"conversation_id,omitempty"`
+	// CardTemplateID is the template of a card, made with DingTalk's card editor.
+	CardTemplateID string `yaml:"card_template_id,omitempty"`
+	// CardParams are the variables of that template, each a template; default: DefaultParams.
+	CardParams map[string]string `yaml:"card_params,omitempty"`
+	// MaxAge is how long after it was sent a card is updated; default a week.
+	MaxAge model.Duration `yaml:"max_age,omitempty"`
+}
+
+// DefaultParams are the variables of a card. The variable text is what the key text says, in at most 1,000 bytes.
+func DefaultParams() map[string]string {
+	return map[string]string{
+		"title":       `{{ template "relay.dingtalk.title" . }}`,
+		"status":      `{{ .Status }}`,
+		"color":       `{{ hexColor .Status .Severity }}`,
+		"source_url":  `{{ .Source }}`,
+		"silence_url": `{{ .Silence }}`,
+		"runbook_url": `{{ .Runbook }}`,
+		"trace_url":   `{{ .Snapshot.TraceURL }}`,
+	}
+}
+
+// IsApp reports whether an application sends and not a custom robot.
+func (c *Config) IsApp() bool {
+	a := c.Application
+	return a.AppKey != "" || !a.AppSecret.IsZero() || a.AppSecretFile != "" || a.RobotCode != "" ||
+		a.ConversationID != "" || a.CardTemplateID != ""
 }
 
 // A Robot is a custom robot of a group: by its webhook URL, or by the access token in it.
@@ -143,10 +200,19 @@ func (c *Config) Mentioned() relay.Mention { return c.Mention.Mention }
 // SetDefaults fills in what was not given.
 func (c *Config) SetDefaults(g Globals) {
 	c.apiURL = cmp.Or(g.APIURL, DefaultAPIURL)
+	c.openAPIURL = cmp.Or(g.OpenAPIURL, DefaultOpenAPIURL)
+	if c.IsApp() {
+		c.RobotCode = cmp.Or(c.RobotCode, c.AppKey)
+	}
 	c.MessageType = cmp.Or(c.MessageType, TypeMarkdown)
 	c.Title = cmp.Or(c.Title, DefaultTitle)
 	c.Text = cmp.Or(c.Text, defaultTexts()[c.MessageType])
 	switch c.MessageType {
+	case TypeCard:
+		c.MaxAge = cmp.Or(c.MaxAge, model.Duration(living.DefaultMaxAge))
+		if c.CardParams == nil {
+			c.CardParams = DefaultParams()
+		}
 	case TypeActionCard:
 		c.ButtonLayout = cmp.Or(c.ButtonLayout, LayoutVertical)
 		if c.Buttons == nil {
@@ -169,6 +235,8 @@ func (c *Config) SetDefaults(g Globals) {
 // Validate adds what is wrong to f.
 func (c *Config) Validate(f *fault.List) {
 	switch {
+	case c.IsApp():
+		c.validateApp(f)
 	case len(c.URLs) == 0:
 		c.validateRobot(f)
 	case !c.credential().IsZero():
@@ -177,13 +245,57 @@ func (c *Config) Validate(f *fault.List) {
 	for i := range c.URLs {
 		c.URLs[i].validateRobot(f.In("urls").Item(i))
 	}
-	if defaultTexts()[c.MessageType] == "" {
-		f.In("message_type").Addf("must be markdown, text, link, actionCard or feedCard, not %q", c.MessageType)
+	types := robotTypes()
+	if c.IsApp() {
+		types = appTypes()
+	}
+	if !slices.Contains(types, c.MessageType) {
+		f.In("message_type").Addf("must be %s or %s, not %q",
+			strings.Join(types[:len(types)-1], ", "), types[len(types)-1], c.MessageType)
 	}
 	c.validateCard(f)
-	c.Mention.validate(c.MessageType, f.In("mention"))
+	if c.IsApp() {
+		if !c.Mention.isZero() {
+			f.In("mention").Addf("is for custom robots: that of an application mentions nobody")
+		}
+	} else {
+		c.Mention.validate(c.MessageType, f.In("mention"))
+	}
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
+	}
+}
+
+// validateApp adds what is wrong with an application.
+func (c *Config) validateApp(f *fault.List) {
+	if !c.credential().IsZero() || len(c.URLs) > 0 {
+		f.Addf("at most one of a custom robot (url, access_token, urls) & an application (app_key) must be configured")
+	}
+	if c.AppKey == "" {
+		f.In("app_key").Addf("is required")
+	}
+	switch {
+	case c.AppSecret.IsZero() && c.AppSecretFile == "":
+		f.Addf("one of app_secret & app_secret_file must be configured")
+	case !c.AppSecret.IsZero() && c.AppSecretFile != "":
+		f.Addf("at most one of app_secret & app_secret_file must be configured")
+	}
+	if c.ConversationID == "" {
+		f.In("conversation_id").Addf("is required")
+	}
+	if c.MessageType == TypeCard && c.CardTemplateID == "" {
+		f.In("card_template_id").Addf("is required")
+	}
+	if c.Keyword != "" {
+		f.In("keyword").Addf("is for custom robots")
+	}
+	for name := range c.CardParams {
+		if name == "" || len(name) > maxParamName {
+			f.In("card_params").Addf("a name has between 1 and %d bytes", maxParamName)
+		}
+	}
+	if c.MaxAge < 0 {
+		f.In("max_age").Addf("must be more than 0")
 	}
 }
 
@@ -208,6 +320,9 @@ func (c *Config) validateCard(f *fault.List) {
 		{"alert_title", c.AlertTitle != "", []string{TypeFeedCard}},
 		{"link_url", c.LinkURL != "", []string{TypeLink, TypeFeedCard}},
 		{"picture_url", c.PictureURL != "", []string{TypeLink, TypeFeedCard}},
+		{"card_template_id", c.CardTemplateID != "", []string{TypeCard}},
+		{"card_params", c.CardParams != nil, []string{TypeCard}},
+		{"max_age", c.MaxAge != 0, []string{TypeCard}},
 		{"open_in_browser", c.OpenInBrowser, []string{TypeLink, TypeActionCard, TypeFeedCard}},
 	} {
 		if k.given && !slices.Contains(k.types, c.MessageType) {
@@ -221,6 +336,10 @@ func (r *Robot) validateRobot(f *fault.List) {
 	if !r.Secret.IsZero() && r.SecretFile != "" {
 		f.In("secret").Addf("at most one of secret & secret_file must be configured")
 	}
+}
+
+func (m Mention) isZero() bool {
+	return len(m.Mobiles)+len(m.UserIDs)+len(m.People)+len(m.Labels) == 0 && !m.All
 }
 
 // validate also names those whom a message of that type cannot mention.

@@ -1,8 +1,9 @@
-// Package dingtalk sends to DingTalk (钉钉) groups through their custom robots. It is one of the integrations at the end
-// of the path: it renders a delivery into messages that DingTalk takes, and makes one call for each.
+// Package dingtalk sends to DingTalk (钉钉) groups: through their custom robots, and through the robot of an application. It
+// is one of the integrations at the end of the path: it renders a delivery into messages that DingTalk takes, and makes
+// one call for each.
 //
-// It promises that a message counts as sent only when DingTalk's answer says errcode 0: DingTalk answers 200 to errors
-// as well. The robot's token and secret show in no error and no message.
+// It promises that a message counts as sent only when DingTalk's answer says so in its body: a custom robot answers 200 to
+// errors as well. No token and no secret shows in an error or a message.
 //
 // https://open.dingtalk.com/document/development/custom-robots-send-group-messages
 package dingtalk
@@ -22,20 +23,12 @@ import (
 
 // Integration is one item of dingtalk_configs.
 type Integration struct {
+	writer
+
 	name   string
 	robots robots.Pool[*robot]
 	client *http.Client
 	now    func() time.Time
-
-	templates   relay.Renderer
-	locale      string
-	title, text relay.Template
-	card        card
-	messageType string
-	maxParts    int
-	mention     mention
-	keyword     string
-	externalURL string
 }
 
 var _ relay.Integration = (*Integration)(nil)
@@ -49,28 +42,17 @@ const (
 
 // New makes the integration of a valid c. Its error names the keys at fault.
 func New(c Config, env relay.Env) (relay.Setup, error) {
-	i := &Integration{
-		client:      env.HTTPClient,
-		now:         env.Now,
-		templates:   env.Templates,
-		locale:      c.Locale,
-		messageType: c.MessageType,
-		maxParts:    c.Parts(),
-		keyword:     c.Keyword,
-		externalURL: env.ExternalURL,
+	if c.IsApp() {
+		return newApp(c, env)
 	}
-	var errs [6]error
-	i.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
-	i.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
-	i.card, errs[2] = newCard(c, env.Templates)
-	i.mention, errs[3] = newMention(c, env.Templates)
+	i := &Integration{client: env.HTTPClient, now: env.Now}
+	var errs [3]error
+	i.writer, errs[0] = newWriter(c, env)
 	if c.HTTPConfig != nil {
-		i.client, errs[4] = httpclient.New(c.HTTPConfig, "dingtalk")
+		i.client, errs[1] = httpclient.New(c.HTTPConfig, "dingtalk")
 	}
-	i.robots, errs[5] = c.open()
-	err := errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), errs[2], fault.At("mention", errs[3]),
-		fault.At("http_config", errs[4]), errs[5])
-	if err != nil {
+	i.robots, errs[2] = c.open()
+	if err := errors.Join(errs[0], fault.At("http_config", errs[1]), errs[2]); err != nil {
 		return relay.Setup{}, err
 	}
 

@@ -1,10 +1,12 @@
 package dingtalk
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/split"
 )
@@ -38,15 +40,50 @@ type markdown struct {
 	Text  string `json:"text"`
 }
 
+// writer renders deliveries into the bodies of messages.
+type writer struct {
+	templates   relay.Renderer
+	locale      string
+	title, text relay.Template
+	card        card
+	messageType string
+	maxParts    int
+	maxBody     int // bytes
+	mention     mention
+	keyword     string
+	externalURL string
+	mute        bool // nobody can be mentioned
+}
+
+func newWriter(c Config, env relay.Env) (writer, error) {
+	w := writer{
+		templates:   env.Templates,
+		locale:      c.Locale,
+		messageType: c.MessageType,
+		maxParts:    c.Parts(),
+		maxBody:     maxBody,
+		keyword:     c.Keyword,
+		externalURL: env.ExternalURL,
+	}
+	var errs [4]error
+	w.title, errs[0] = env.Templates.Text(c.Locale, c.Title)
+	w.text, errs[1] = env.Templates.Text(c.Locale, c.Text)
+	w.card, errs[2] = newCard(c, env.Templates)
+	w.mention, errs[3] = newMention(c, env.Templates)
+	return w, errors.Join(fault.At("title", errs[0]), fault.At("text", errs[1]), errs[2], fault.At("mention", errs[3]))
+}
+
 // Render makes the messages of a delivery. The plain form, and the part that only lists and counts, are of type text,
 // in which nothing is markup. A card that would lead nowhere is sent as markdown, a link as text.
-func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	who, err := i.mention.of(&d)
-	if err != nil {
-		return nil, err
+func (w *writer) Render(d relay.Delivery) ([]relay.Message, error) {
+	f := form{writer: w}
+	var err error
+	if !w.mute {
+		if f.at, err = w.mention.of(&d); err != nil {
+			return nil, err
+		}
 	}
-	f := form{i, who}
-	messages, err := split.Render(relay.View{Delivery: &d}, split.Limits{Parts: i.maxParts, Room: maxBody}, f.part)
+	messages, err := split.Render(relay.View{Delivery: &d}, split.Limits{Parts: w.maxParts, Room: w.maxBody}, f.part)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +95,7 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 
 // form is how one delivery is told.
 type form struct {
-	*Integration
+	*writer
 
 	at *at
 }
@@ -83,7 +120,7 @@ func (f form) part(p split.Part) (relay.Message, int, error) {
 		return m, 0, err
 	}
 	m.Body = robots.Encode(b)
-	return m, maxBody - len(m.Body), nil
+	return m, f.maxBody - len(m.Body), nil
 }
 
 // plain makes a text message of built-in words.
@@ -189,7 +226,7 @@ const fallback = "the built-in text stands in: the template failed, or DingTalk 
 
 // complete adds to a text what must stand in it: the names of those mentioned, without which DingTalk notifies nobody,
 // and the keyword, without which it refuses the message.
-func (i *Integration) complete(content string, mentions []string) string {
+func (w *writer) complete(content string, mentions []string) string {
 	if strings.TrimSpace(content) == "" {
 		content = "-" // DingTalk refuses an empty text
 	}
@@ -202,15 +239,15 @@ func (i *Integration) complete(content string, mentions []string) string {
 	if len(missing) > 0 {
 		content += "\n\n" + strings.Join(missing, " ")
 	}
-	return i.keyed(content)
+	return w.keyed(content)
 }
 
 // keyed adds the keyword to a text that lacks it. Whether DingTalk looks for it in titles too is not documented.
-func (i *Integration) keyed(content string) string {
-	if strings.Contains(content, i.keyword) {
+func (w *writer) keyed(content string) string {
+	if strings.Contains(content, w.keyword) {
 		return content
 	}
-	return content + "\n\n" + i.keyword
+	return content + "\n\n" + w.keyword
 }
 
 // mentioned reports whether name (@138…) stands in content as a whole word.

@@ -3,6 +3,7 @@ package wecom_test
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type stage struct {
 func newStage(t *testing.T, change ...func(*sandbox.WeComApp)) *stage {
 	t.Helper()
 	s := &stage{t: t, now: receiverstest.Now, env: receiverstest.Env(t, words(t)), log: &strings.Builder{}}
-	s.env.Now, s.env.Cache = s.Now, newSharedCache(s.Now)
+	s.env.Now, s.env.Cache = s.Now, receiverstest.NewCache(s.Now)
 	s.env.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 	var err error
 	s.Sandbox, err = sandbox.Start(sandbox.Options{Now: s.Now})
@@ -230,7 +231,7 @@ func TestAppRefusals(t *testing.T) {
 		"another secret":      {func(a *sandbox.WeComApp) { a.Secret = "other" }, relay.Misconfigured},
 		"another agent":       {func(a *sandbox.WeComApp) { a.AgentID = 7 }, relay.Misconfigured},
 		"another corporation": {func(a *sandbox.WeComApp) { a.CorpID = "ww2" }, relay.Misconfigured},
-		"address not trusted": {func(a *sandbox.WeComApp) { a.CIDRs = prefixes("10.0.0.0/8") }, relay.Misconfigured},
+		"address not trusted": {func(a *sandbox.WeComApp) { a.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }, relay.Misconfigured},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
