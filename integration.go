@@ -82,6 +82,8 @@ type Setup struct {
 
 	SendResolved bool
 	Backlog      Backlog
+	// Apart says that each alert group has a message of its own, which is updated: groups never share one.
+	Apart bool
 	// Limiters are the credentials it sends with. Several are a pool: a message takes whichever has a free slot.
 	Limiters []LimiterID
 	// Limit holds for each of its limiters. Where integrations share a limiter, the smallest limit holds.

@@ -62,7 +62,7 @@ func termsOf(s relay.Setup, shared map[relay.LimiterID]outbox.Terms) outbox.Term
 		terms = stricter(terms, shared[id])
 	}
 	terms.Backlog, terms.Limiters = s.Backlog, s.Limiters
-	if s.Backlog == relay.BacklogMerge && terms.Limit.Messages > 0 {
+	if s.Backlog == relay.BacklogMerge && terms.Limit.Messages > 0 && !s.Apart {
 		terms.Digest = digestLanes
 	}
 	return terms

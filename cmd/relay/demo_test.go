@@ -81,11 +81,11 @@ func TestDemoTellsItsStoryOnTheTerminal(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
 	out, _, stop := startDemo(t, "--demo.speed=40")
-	waitForLines(t, out, "  sent  ", 12)
+	waitForLines(t, out, "  sent  ", 14)
 	require.Zero(t, stop())
 	printed := out.String()
 	for text, n := range map[string]int{
-		"  accepted  ": 3, "  duplicate  ": 1, "sent       dingtalk": 3, "sent       wecom": 3, "sent       slack": 3,
+		"  accepted  ": 3, "  duplicate  ": 1, "sent       dingtalk": 3, "sent       wecom": 3, "sent       slack": 5,
 		"sent       email": 3, "retrying": 0, "failed": 0,
 	} {
 		require.Equal(t, n, strings.Count(printed, text), "%q in:\n%s", text, printed)
@@ -127,7 +127,7 @@ func TestDemoInABrowser(t *testing.T) {
 		chromedp.Navigate(page+"/?lang=en"),
 		chromedp.WaitVisible(chromedp.CSS("#email")),
 	))
-	waitForLines(t, out, "  sent  ", 12)
+	waitForLines(t, out, "  sent  ", 14)
 
 	inboxes := map[string]string{}
 	parts.WaitFor(t, "the page to show all of it", func() error {

@@ -58,15 +58,14 @@ const (
 )
 
 // demoConfig adds the demo's robots to the sandbox and is the configuration that sends to them: two chats in Chinese,
-// a channel and a mailbox in English. Each of the story's three webhooks is a message of its own, however fast it is told.
+// a channel and a mailbox in English. Each of the story's three webhooks is a message of its own, however fast it is told;
+// in the channel it is one message, which turns green, with its thread.
 func demoConfig(sb *sandbox.Sandbox, zone *time.Location) []byte {
 	dingtalk := sb.DingTalk.Add(sandbox.DingTalkRobot{
 		Token: demoToken, Secret: demoSecret, Group: "直播业务值班群", Robot: "告警中继",
 	})
 	wecom := sb.WeCom.Add(sandbox.WeComRobot{Key: demoToken, Group: "API 值班群", Robot: "告警中继"})
-	slack := sb.Slack.Add(sandbox.SlackHook{
-		Team: "T0", Bot: "B0", Token: demoToken, Channel: "ops-alerts", App: "relay", Burst: 5,
-	})
+	slack := sb.SlackAPI.Add(sandbox.SlackBot{Token: demoToken, App: "relay", Channels: []string{"ops-alerts"}, Burst: 5})
 	return fmt.Appendf(nil, `
 global:
   locale: zh-CN
@@ -86,8 +85,11 @@ receivers:
       - url: %q
         backlog: each
     slack_configs:
-      - api_url: %q
+      - app_url: %q
+        app_token: %s
+        channel: "#ops-alerts"
         backlog: each
+        rate_limit: {messages: 5, per: 1s}
         locale: en
     email_configs:
       - to: ops@example.org
@@ -98,6 +100,6 @@ receivers:
         auth_password: %s
         tls_config: {ca: %q}
         locale: en
-`, zone, sb.Elsewhere(), dingtalk, demoSecret, wecom, slack, sb.Mail.Addr(), demoPassword,
+`, zone, sb.Elsewhere(), dingtalk, demoSecret, wecom, slack, demoToken, sb.Mail.Addr(), demoPassword,
 		strings.TrimSpace(string(sb.Mail.CA())))
 }

@@ -40,6 +40,7 @@ type Verdict struct {
 // A Message is what a reader sees.
 type Message struct {
 	Seq     int // that of its request
+	Changed int // that of the request which changed it last; zero when none did
 	At      time.Time
 	Inbox   string
 	Account string
@@ -97,8 +98,8 @@ type board struct {
 	notify   chan struct{} // closed at the next change; nil when nobody waits
 }
 
-// record keeps a request, and the message when it was delivered.
-func (b *board) record(r Request, m *Message) {
+// record keeps a request, and the message when it was delivered. Edits change messages that are there.
+func (b *board) record(r Request, m *Message, edits ...func(*Message) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seq++
@@ -116,7 +117,37 @@ func (b *board) record(r Request, m *Message) {
 			m.Seq = b.seq
 			put(&b.messages, r.Inbox, b.keep, *m)
 		}
+		for _, edit := range edits {
+			b.change(r.Inbox, edit)
+		}
 	}
+	b.tell()
+}
+
+// edit changes the message of an inbox that change reports true for.
+func (b *board) edit(inbox string, change func(*Message) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seq++
+	b.change(inbox, change)
+	b.tell()
+}
+
+func (b *board) change(inbox string, change func(*Message) bool) {
+	r := b.messages[inbox]
+	if r == nil {
+		return
+	}
+	for i := range r.items {
+		if change(&r.items[i]) {
+			r.items[i].Changed = b.seq
+			return
+		}
+	}
+}
+
+// tell wakes who waits for a change.
+func (b *board) tell() {
 	if b.notify != nil {
 		close(b.notify)
 		b.notify = nil

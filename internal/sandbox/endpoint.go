@@ -34,11 +34,14 @@ func (c *call) caller() string {
 	return host
 }
 
-// ruling is what a vendor decides about a call. A nil message is not delivered.
+// ruling is what a vendor decides about a call. A nil message is not delivered, unless delivered says that the call
+// changed one. Each of edits changes the message of the inbox that it reports true for.
 type ruling struct {
-	answer  answer
-	verdict Verdict
-	message *Message
+	answer    answer
+	verdict   Verdict
+	message   *Message
+	delivered bool
+	edits     []func(*Message) bool
 }
 
 // endpoint is what the three HTTP vendors have in common: faults, reading, recording, answering.
@@ -91,7 +94,7 @@ func (e *endpoint) record(c *call, v ruling, fault Fault) {
 	if at.IsZero() {
 		at = e.board.now()
 	}
-	v.verdict.Delivered = v.message != nil
+	v.verdict.Delivered = v.message != nil || v.delivered
 	if v.message != nil {
 		v.message.At, v.message.Inbox, v.message.Account, v.message.Body = at, e.inbox, c.account, c.body
 	}
@@ -99,11 +102,11 @@ func (e *endpoint) record(c *call, v ruling, fault Fault) {
 	if e.board.keep > 0 {
 		r.Method, r.Path, r.Query = c.Method, c.URL.Path, c.URL.Query()
 		r.Header, r.Body = c.Header.Clone(), c.body
-		if v.message == nil {
+		if !v.verdict.Delivered {
 			r.Body = r.Body[:min(len(r.Body), keptOfRefused)]
 		}
 	}
-	e.board.record(r, v.message)
+	e.board.record(r, v.message, v.edits...)
 }
 
 // write sends the answer, byte by byte when it drips.

@@ -54,7 +54,7 @@ func newPage(s *Sandbox) (*page, error) {
 		"sender":      sender,
 		"safeAddress": safeAddress,
 		"opened":      opened,
-		"messageView": func(m Message, w words) messageView { return messageView{m, w} },
+		"messageView": func(m shownMessage, w words) messageView { return messageView{m, w} },
 	})
 	t, err := t.ParseFS(pageFiles, "page/*.tmpl")
 	if err != nil {
@@ -108,8 +108,34 @@ type inboxView struct {
 	Name     string // also its class
 	Title    string // the chat, the channel, the mailbox
 	App      string // the vendor
-	Messages []Message
+	Messages []shownMessage
 	Words    words
+}
+
+// A shownMessage is one with the replies in its thread.
+type shownMessage struct {
+	Message
+
+	Replies []Message
+}
+
+// threaded puts replies to the messages that they belong to. Those whose message has gone stand alone.
+func threaded(all []Message) []shownMessage {
+	var out []shownMessage
+	heads := map[string]int{}
+	for _, m := range all {
+		if m.Slack != nil && m.Slack.Thread != "" {
+			if at, ok := heads[m.Slack.Channel+m.Slack.Thread]; ok {
+				out[at].Replies = append(out[at].Replies, m)
+				continue
+			}
+		}
+		if m.Slack != nil && m.Slack.TS != "" {
+			heads[m.Slack.Channel+m.Slack.TS] = len(out)
+		}
+		out = append(out, shownMessage{Message: m})
+	}
+	return out
 }
 
 // index is the page with all there is so far. It works without the script too: then a reload brings the news.
@@ -177,7 +203,7 @@ func (p *page) part(name string, dot any) (string, error) {
 
 // messageView is a message with the words around it.
 type messageView struct {
-	Message
+	shownMessage
 
 	Words words
 }
@@ -188,17 +214,15 @@ func (p *page) view(r *http.Request, after int) view {
 	v := view{Words: w, Last: after}
 	for _, name := range inboxes() {
 		in := inboxView{Name: name, App: w.app(name), Words: w}
-		all := p.sandbox.Inbox(name)
-		if len(all) > 0 {
-			newest := all[len(all)-1]
-			in.Title = newest.Group
-			v.Last = max(v.Last, newest.Seq)
+		for _, m := range threaded(p.sandbox.Inbox(name)) {
+			in.Title = m.Group
+			at := max(m.Seq, m.Changed)
+			v.Last = max(v.Last, at)
+			if at > after {
+				in.Messages = append(in.Messages, m)
+			}
 		}
-		at := slices.IndexFunc(all, func(m Message) bool { return m.Seq > after })
-		if at < 0 {
-			at = len(all)
-		}
-		in.Messages = all[max(at, len(all)-shown):]
+		in.Messages = in.Messages[max(0, len(in.Messages)-shown):]
 		v.Inboxes = append(v.Inboxes, in)
 	}
 	if p.sandbox.opts.Events != nil {

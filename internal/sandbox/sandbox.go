@@ -47,6 +47,7 @@ type Sandbox struct {
 	DingTalk *DingTalk
 	WeCom    *WeCom
 	Slack    *Slack
+	SlackAPI *SlackAPI
 	Mail     *Mail
 
 	opts     Options
@@ -83,6 +84,7 @@ func Start(opts Options) (*Sandbox, error) {
 	s.DingTalk = newDingTalk(b, s.URL())
 	s.WeCom = newWeCom(b, s.URL())
 	s.Slack = newSlack(b, s.URL())
+	s.SlackAPI = newSlackAPI(b, s.URL())
 	if s.Mail, err = startMail(b, opts.Mail); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -106,6 +108,7 @@ func (s *Sandbox) vendors() *http.ServeMux {
 	mux.Handle("/v1.0/", s.DingTalk)
 	mux.Handle("/cgi-bin/", s.WeCom)
 	mux.Handle("/services/", s.Slack)
+	mux.Handle("/api/", s.SlackAPI)
 	return mux
 }
 

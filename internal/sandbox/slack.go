@@ -128,11 +128,19 @@ func slackTooFast(wait time.Duration) ruling {
 	}
 }
 
-// A SlackMessage is the part of a webhook's body that a reader sees.
+// A SlackMessage is the part of a body that a reader sees.
 type SlackMessage struct {
 	Text        string            `json:"text"`
 	Blocks      []SlackBlock      `json:"blocks"`
 	Attachments []SlackAttachment `json:"attachments"`
+
+	// What follows is of a bot's messages. Channel and TS name the message, Thread is the TS of the one it replies to.
+	Channel string `json:"-"`
+	TS      string `json:"-"`
+	Thread  string `json:"-"`
+	// Earlier is how it was before each update, oldest first.
+	Earlier []*SlackMessage `json:"-"`
+	Deleted bool            `json:"-"`
 }
 
 // A SlackAttachment is the older, coloured way to structure a message.
@@ -168,7 +176,7 @@ type SlackAction struct {
 	Style string `json:"style"`
 }
 
-// slackBody is a webhook's body before its parts are looked at.
+// slackBody is a body before its parts are looked at.
 type slackBody struct {
 	Text        string          `json:"text"`
 	Blocks      json.RawMessage `json:"blocks"`
@@ -190,6 +198,11 @@ func decodeSlack(c *call) (*SlackMessage, string) {
 	if json.Unmarshal(raw, &body) != nil || body == nil || c.Method != http.MethodPost {
 		return nil, "invalid_payload"
 	}
+	return body.decode()
+}
+
+// decode returns the message, or Slack's word for what is wrong with its parts.
+func (body *slackBody) decode() (*SlackMessage, string) {
 	m := &SlackMessage{Text: body.Text}
 	if isNothing(body.Blocks) && isNothing(body.Attachments) && body.Text == "" {
 		return nil, "no_text"

@@ -139,11 +139,11 @@ func (b *bench) render(d relay.Delivery) []relay.Message {
 }
 
 // Env is what an integration under test is built with; its clock stands still.
-func Env(t *testing.T, templates relay.Renderer) relay.Env {
-	t.Helper()
+func Env(tb testing.TB, templates relay.Renderer) relay.Env {
+	tb.Helper()
 	client, err := httpclient.New(nil, "test")
-	require.NoError(t, err)
-	t.Cleanup(client.CloseIdleConnections)
+	require.NoError(tb, err)
+	tb.Cleanup(client.CloseIdleConnections)
 	return relay.Env{
 		Templates:   templates,
 		HTTPClient:  client,

@@ -6,13 +6,16 @@ import (
 	"encoding/hex"
 	"maps"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/internal/living"
 	"github.com/alertrelay/relay/internal/secret"
 )
 
@@ -44,13 +47,13 @@ type Config struct {
 	// APIURL is the address of an incoming webhook: whoever knows it can post.
 	APIURL     secret.String `yaml:"api_url,omitempty"`
 	APIURLFile secret.File   `yaml:"api_url_file,omitempty"`
-	// AppToken, its file and AppURL belong to bots, which this integration does not know: Validate refuses a token.
+	// AppToken is the token of a bot, which stands in place of a webhook. AppURL is where it posts.
 	AppToken     secret.String `yaml:"app_token,omitempty"`
 	AppTokenFile secret.File   `yaml:"app_token_file,omitempty"`
 	AppURL       string        `yaml:"app_url,omitempty"`
 
-	// Channel, Username, IconEmoji and IconURL have an effect in webhooks of old custom integrations only; those of
-	// apps post where, and as whom, they were installed.
+	// Channel is where a bot posts: a name or an id. It, Username, IconEmoji and IconURL have an effect in webhooks of old
+	// custom integrations only; those of apps post where, and as whom, they were installed.
 	Channel   string  `yaml:"channel,omitempty"`
 	Username  *string `yaml:"username,omitempty"`
 	IconEmoji *string `yaml:"icon_emoji,omitempty"`
@@ -81,8 +84,12 @@ type Config struct {
 	MrkdwnIn    []string `yaml:"mrkdwn_in,omitempty"`
 	Actions     []Action `yaml:"actions,omitempty"`
 
-	// UpdateMessage needs a bot: Validate refuses it.
-	UpdateMessage bool `yaml:"update_message,omitempty"`
+	// UpdateMessage and Thread are a bot's, and true unless set: one message per alert group, which shows its newest state,
+	// with every change as a reply in its thread.
+	UpdateMessage *bool `yaml:"update_message,omitempty"`
+	Thread        *bool `yaml:"thread,omitempty"`
+	// MessageMaxAge is how long one message is updated before another one is begun.
+	MessageMaxAge model.Duration `yaml:"message_max_age,omitempty"`
 }
 
 // A Field is a title with a value, in a table below the text.
@@ -123,8 +130,10 @@ func (c *Config) SetDefaults(g Globals) {
 			c.AppToken, c.AppTokenFile = g.SlackAppToken, g.SlackAppTokenFile
 		}
 	}
-	if c.AppURL == "" {
-		c.AppURL = g.SlackAppURL
+	if c.isBot() {
+		c.AppURL = cmp.Or(c.AppURL, g.SlackAppURL, defaultAppURL)
+		c.UpdateMessage, c.Thread = cmp.Or(c.UpdateMessage, new(true)), cmp.Or(c.Thread, new(true))
+		c.MessageMaxAge = cmp.Or(c.MessageMaxAge, model.Duration(living.DefaultMaxAge))
 	}
 	if c.Blocks == nil && len(c.ofAttachment()) == 0 {
 		c.Blocks = byDefault("blocks")
@@ -149,6 +158,9 @@ func (c *Config) SetDefaults(g Globals) {
 		}
 	}
 }
+
+// isBot reports whether the item posts as a bot.
+func (c *Config) isBot() bool { return !c.AppToken.IsZero() || c.AppTokenFile != "" }
 
 // byDefault calls one of the default texts.
 func byDefault(name string) *string { return new(`{{ template "relay.slack.` + name + `" . }}`) }
@@ -186,9 +198,7 @@ func (c *Config) ofAttachment() []string {
 // Validate reports everything that is wrong with an item after SetDefaults.
 func (c *Config) Validate(f *fault.List) {
 	c.validateCredential(f)
-	if c.UpdateMessage {
-		f.In("update_message").Addf("needs a bot: an incoming webhook cannot change a message")
-	}
+	c.validateLife(f)
 	if c.HTTPConfig != nil {
 		f.In("http_config").Add(c.HTTPConfig.Validate())
 	}
@@ -205,8 +215,7 @@ func (c *Config) Validate(f *fault.List) {
 }
 
 func (c *Config) validateCredential(f *fault.List) {
-	webhook := !c.APIURL.IsZero() || c.APIURLFile != ""
-	bot := !c.AppToken.IsZero() || c.AppTokenFile != ""
+	webhook, bot := !c.APIURL.IsZero() || c.APIURLFile != "", c.isBot()
 	if !c.APIURL.IsZero() && c.APIURLFile != "" {
 		f.Addf("at most one of api_url & api_url_file must be configured")
 	}
@@ -217,11 +226,36 @@ func (c *Config) validateCredential(f *fault.List) {
 	case webhook && bot:
 		f.Addf("at most one of api_url/api_url_file & app_token/app_token_file must be configured")
 	case bot:
-		f.Addf("app_token: bots are not supported yet: set api_url or api_url_file to an incoming webhook")
+		if c.Channel == "" {
+			f.Addf("no channel: a bot needs to know where to post")
+		}
+		f.In("app_url").Add(checkAppURL(c.AppURL))
 	case !webhook:
-		f.Addf("no api_url: set api_url or api_url_file here, or slack_api_url in global")
+		f.Addf("no api_url and no app_token: set one of them here, or slack_api_url or slack_app_token in global")
 	case !c.APIURL.IsZero():
 		f.In("api_url").Add(checkURL(c.APIURL.Reveal()))
+	}
+}
+
+// validateLife looks at what only a bot can do.
+func (c *Config) validateLife(f *fault.List) {
+	if c.MessageMaxAge < 0 {
+		f.In("message_max_age").Addf("must be more than 0")
+	}
+	if c.isBot() {
+		return
+	}
+	for _, key := range []struct {
+		name string
+		set  bool
+	}{
+		{"update_message", c.UpdateMessage != nil && *c.UpdateMessage},
+		{"thread", c.Thread != nil && *c.Thread},
+		{"message_max_age", c.MessageMaxAge > 0},
+	} {
+		if key.set {
+			f.In(key.name).Addf("needs a bot (app_token): an incoming webhook does not learn where its message is")
+		}
 	}
 }
 
@@ -261,9 +295,21 @@ func checkURL(webhook string) error {
 	return nil
 }
 
-// defaultName is that of the file which holds the URL, so that a new URL keeps the backlog; else a hash of the URL. The
-// channel is part of it when the item names one.
+// checkAppURL returns what keeps the URL of a bot from being one.
+func checkAppURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || path.Base(u.Path) != methodPost {
+		return errNoAppURL
+	}
+	return nil
+}
+
+// defaultName of a bot is a hash of its channel. Of a webhook it is that of the file which holds the URL, so that a new URL
+// keeps the backlog; else a hash of the URL. The channel is part of it when the item names one.
 func (c *Config) defaultName(webhook string) string {
+	if c.isBot() {
+		return "bot-" + digest(c.Channel)[:8]
+	}
 	name := digest(webhook)[:8]
 	if file := filepath.Base(string(c.APIURLFile)); c.APIURLFile != "" {
 		name = strings.TrimSuffix(file, filepath.Ext(file))

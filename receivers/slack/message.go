@@ -118,7 +118,10 @@ type rendered struct {
 
 // Render makes the messages of a delivery, several when the alerts are too many for one.
 func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
-	parts, err := i.parts(&d)
+	if i.bot != nil {
+		return i.renderBot(&d)
+	}
+	parts, err := i.parts(&d, nil, i.cfg.Parts())
 	if err != nil {
 		return nil, err
 	}
@@ -128,21 +131,34 @@ func (i *Integration) Render(d relay.Delivery) ([]relay.Message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode message: %w", err)
 		}
-		messages[n] = relay.Message{
-			ID: d.ID, Part: n + 1, Parts: len(parts), Address: d.Destination.Address,
-			Body: body, Text: part.read(), Omitted: part.counted,
-		}
-		if len(parts) > 1 {
-			messages[n].ID += "-" + strconv.Itoa(n+1)
-		}
-		if d.Plain {
-			messages[n].Fallback = "the built-in plain text was asked for"
-		}
+		messages[n] = part.message(&d, body)
 	}
-	return messages, nil
+	return numberedAll(&d, messages), nil
 }
 
-func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
+// message is a part with its body, encoded.
+func (m rendered) message(d *relay.Delivery, body []byte) relay.Message {
+	out := relay.Message{Address: d.Destination.Address, Body: body, Text: m.read(), Omitted: m.counted}
+	if d.Plain {
+		out.Fallback = "the built-in plain text was asked for"
+	}
+	return out
+}
+
+// numberedAll gives the messages of a delivery their numbers and ids.
+func numberedAll(d *relay.Delivery, messages []relay.Message) []relay.Message {
+	for n := range messages {
+		m := &messages[n]
+		m.ID, m.Part, m.Parts = d.ID, n+1, len(messages)
+		if len(messages) > 1 {
+			m.ID += "-" + strconv.Itoa(n+1)
+		}
+	}
+	return messages
+}
+
+// parts renders alerts of a delivery, all of them when they are nil, in at most so many parts.
+func (i *Integration) parts(d *relay.Delivery, alerts relay.Alerts, most int) ([]rendered, error) {
 	render := i.inAttachment
 	switch {
 	case d.Plain:
@@ -150,8 +166,8 @@ func (i *Integration) parts(d *relay.Delivery) ([]rendered, error) {
 	case i.cfg.inBlocks():
 		render = i.inBlocks
 	}
-	view := relay.View{Delivery: d, Mentions: i.mentions(d)}
-	limits := split.Limits{Parts: i.cfg.Parts(), Room: maxRunes}
+	view := relay.View{Delivery: d, Alerts: alerts, Mentions: i.mentions(d)}
+	limits := split.Limits{Parts: most, Room: maxRunes}
 	return split.Render(view, limits, func(p split.Part) (rendered, int, error) {
 		if p.Part > 1 {
 			p.Mentions = nil // once is enough

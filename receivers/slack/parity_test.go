@@ -105,6 +105,54 @@ receivers:
 	}
 }
 
+// TestSameCallAsAlertmanagersBot does the same with a bot. Its updates go to Slack itself, whatever app_url says, so they
+// cannot be compared.
+func TestSameCallAsAlertmanagersBot(t *testing.T) {
+	t.Parallel()
+	binary := parts.Binary(t, "alertmanager-v0.34.2") // older ones have no bots
+	type request struct{ path, authorization, body string }
+	got := make(chan request, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- request{r.URL.Path, r.Header.Get("Authorization"), string(body)}
+		_, _ = io.WriteString(w, `{"ok":true,"channel":"C1","ts":"1700000000.000100"}`)
+	}))
+	t.Cleanup(server.Close)
+	bot := "app_url: " + server.URL + "/api/chat.postMessage\napp_token: " + botToken + "\nupdate_message: false" + explicit
+	am := parts.StartAlertmanager(t, binary, `
+route: {receiver: ops, group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}
+receivers:
+  - name: ops
+    webhook_configs: [{url: '`+server.URL+`/webhook'}]
+    slack_configs:
+      - `+indent(bot, 8))
+	am.Post(t, parts.Alert{
+		Labels:      map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": "db-1"},
+		Annotations: map[string]string{"summary": "磁盘 <!channel> & more"},
+		StartsAt:    time.Now().Add(-time.Minute), GeneratorURL: "http://prometheus.example.com/graph?a=b&c=d",
+	})
+	requests := map[string]request{}
+	for len(requests) < 2 {
+		select {
+		case r := <-got:
+			requests[r.path] = r
+		case <-time.After(30 * time.Second):
+			t.Fatal("no notification\n" + am.Log())
+		}
+	}
+	var n relay.Notification
+	require.NoError(t, json.Unmarshal([]byte(requests["/webhook"].body), &n))
+	s := build(t, item(t, bot+"\nthread: false"), receiverstest.Env(t, set(t)))
+	messages := render(t, s, relay.Delivery{ID: "1", Now: time.Now(), Tellings: []relay.Telling{{Notification: &n}}})
+	require.Len(t, messages, 1)
+	_, err := s.Send(t.Context(), messages[0])
+	require.NoError(t, err)
+	ours, theirs := <-got, requests["/api/chat.postMessage"]
+	require.Equal(t, theirs.path, ours.path)
+	require.Equal(t, theirs.authorization, ours.authorization)
+	require.Equal(t, bare(t, theirs.body), bare(t, ours.body))
+}
+
 func resolved(a parts.Alert) parts.Alert {
 	a.EndsAt = time.Now()
 	return a

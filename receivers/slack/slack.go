@@ -1,8 +1,9 @@
-// Package slack posts notifications to Slack through an incoming webhook. On the path of a notification it is a way out:
-// an integration of the catalogue in receivers.
+// Package slack posts notifications to Slack, through an incoming webhook or as a bot. On the path of a notification it is a
+// way out: an integration of the catalogue in receivers.
 //
 // It promises that an Alertmanager slack_configs item works unchanged, that a message is sent only when Slack said so,
-// and that the webhook's URL, which is its secret, appears nowhere.
+// and that the webhook's URL and the bot's token, which are secrets, appear nowhere. A bot keeps one message per alert group:
+// it shows the newest state, and its thread how it came to that.
 package slack
 
 import (
@@ -19,20 +20,22 @@ import (
 )
 
 var (
-	errNoURL  = errors.New("must be the http or https URL of an incoming webhook")
-	errBotURL = errors.New("must be the URL of an incoming webhook: posting as a bot is not supported yet")
+	errNoURL    = errors.New("must be the http or https URL of an incoming webhook")
+	errBotURL   = errors.New("must be the URL of an incoming webhook: to post as a bot, set app_token")
+	errNoAppURL = errors.New("must be the http or https URL of chat.postMessage")
 )
 
 // limit is one message per second for each webhook: https://docs.slack.dev/apis/web-api/rate-limits
 func limit() relay.Limit { return relay.Limit{Messages: 1, Per: time.Second} }
 
-// An Integration posts to one incoming webhook.
+// An Integration posts to one incoming webhook, or as one bot.
 type Integration struct {
 	cfg       Config
 	templates templates
 	renderer  relay.Renderer
 	client    *http.Client
 	url       secret.Value
+	bot       *bot   // nil: a webhook
 	relayURL  string // where people reach the relay; may be empty
 }
 
@@ -57,15 +60,25 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 			errs = append(errs, fault.At("http_config", err))
 		}
 	}
-	webhook, err := i.webhook()
-	if err != nil {
-		errs = append(errs, err)
+	var webhook string
+	if c.isBot() {
+		i.bot, err = newBot(c, env, i.client)
+	} else {
+		webhook, err = i.webhook()
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return relay.Setup{}, err
 	}
 	if c.Name == "" {
 		c.Name = c.defaultName(webhook)
+	}
+	if i.bot != nil {
+		setup := c.Setup(botLimit())
+		setup.Integration, setup.Apart = i, i.bot.update || i.bot.thread
+		if i.templates.channel == nil {
+			setup.Limiters = []relay.LimiterID{i.bot.limiter(c.Channel)}
+		}
+		return setup, nil
 	}
 	setup := c.Setup(limit())
 	setup.Integration = i
@@ -97,14 +110,23 @@ func (i *Integration) Destination(n *relay.Notification) (relay.Destination, err
 			return relay.Destination{}, fmt.Errorf("channel: %w", err)
 		}
 	}
-	if channel == "" {
+	switch {
+	case channel == "" && i.bot != nil:
+		return relay.Destination{}, errors.New("channel: the template gives none")
+	case channel == "":
 		return relay.Destination{Key: "webhook"}, nil
+	case i.bot != nil && i.templates.channel != nil:
+		limiters := []relay.LimiterID{i.bot.limiter(channel)}
+		return relay.Destination{Key: channel, Address: channel, Limiters: limiters}, nil
 	}
 	return relay.Destination{Key: channel, Address: channel}, nil
 }
 
 // Send posts one message.
 func (i *Integration) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
+	if i.bot != nil {
+		return i.bot.send(ctx, m)
+	}
 	webhook, err := i.webhook()
 	if err != nil {
 		return relay.Receipt{}, relay.AsMisconfigured(err)

@@ -42,9 +42,8 @@ const (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, form := range map[string]slack.Config{
-		"blocks":             {},
-		"blocks without bar": {Color: new("")},
-		"attachment":         {Text: new(`{{ template "relay.slack.text" . }}`)},
+		"blocks":     {},
+		"attachment": {Text: new(`{{ template "relay.slack.text" . }}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,22 +232,22 @@ func check(t *testing.T, m relay.Message) {
 }
 
 // set are the real templates.
-func set(t *testing.T) *templates.Set {
-	t.Helper()
-	s, err := templates.New(templates.Config{Locale: "en", Timezone: "Asia/Shanghai"})
-	require.NoError(t, err)
+func set(tb testing.TB) *templates.Set {
+	tb.Helper()
+	s, err := templates.New(templates.Config{Locale: "en", Timezone: "Asia/Shanghai", Timeout: time.Minute})
+	require.NoError(tb, err)
 	return s
 }
 
 // build makes the integration of c with its defaults.
-func build(t *testing.T, c slack.Config, env relay.Env) relay.Setup {
-	t.Helper()
+func build(tb testing.TB, c slack.Config, env relay.Env) relay.Setup {
+	tb.Helper()
 	c.SetDefaults(slack.Globals{})
 	f := fault.New()
 	c.Validate(f)
-	require.Empty(t, f.All())
+	require.Empty(tb, f.All())
 	setup, err := slack.New(c, env)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return setup
 }
 
@@ -534,7 +533,10 @@ slack_app_url: https://slack.com/api/chat.postMessage
 	f := fault.New()
 	c.Validate(f)
 	require.Len(t, f.All(), 1)
-	require.Contains(t, f.All()[0].Message, "bots are not supported yet")
+	require.Contains(t, f.All()[0].Message, "no channel")
+	require.True(t, *c.UpdateMessage)
+	require.True(t, *c.Thread)
+	require.Equal(t, "https://slack.com/api/chat.postMessage", c.AppURL)
 }
 
 func TestEveryFaultIsToldWithItsKey(t *testing.T) {
@@ -544,31 +546,33 @@ func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 		config slack.Config
 		want   []string
 	}{
-		"nothing": {slack.Config{}, []string{": no api_url: set api_url or api_url_file here, or slack_api_url in global"}},
+		"nothing": {slack.Config{}, []string{": no api_url and no app_token: set one of them here, or slack_api_url or slack_app_token in global"}},
 		"both": {slack.Config{APIURL: secret.New("https://example.com"), APIURLFile: "x"}, []string{
 			": at most one of api_url & api_url_file must be configured",
 		}},
 		"a bot": {slack.Config{AppToken: bad, AppTokenFile: "x"}, []string{
 			": at most one of app_token & app_token_file must be configured",
-			": app_token: bots are not supported yet: set api_url or api_url_file to an incoming webhook",
+			": no channel: a bot needs to know where to post",
 		}},
 		"both ways": {slack.Config{AppToken: bad, APIURLFile: "x"}, []string{
 			": at most one of api_url/api_url_file & app_token/app_token_file must be configured",
 		}},
 		"no URL": {slack.Config{APIURL: bad}, []string{"api_url: must be the http or https URL of an incoming webhook"}},
 		"a bot's URL": {slack.Config{APIURL: secret.New("https://slack.com/api/chat.postMessage")}, []string{
-			"api_url: must be the URL of an incoming webhook: posting as a bot is not supported yet",
+			"api_url: must be the URL of an incoming webhook: to post as a bot, set app_token",
 		}},
 		"the rest": {
 			slack.Config{
-				APIURLFile: "x", UpdateMessage: true,
+				APIURLFile: "x", UpdateMessage: new(true), Thread: new(true), MessageMaxAge: 1,
 				HTTPConfig: &config.HTTPClientConfig{BearerToken: "a", BearerTokenFile: "b"},
 				Blocks:     new("[]"), Mention: slack.Mention{UserIDs: []string{"@bob"}, GroupIDs: []string{"S0", "U0"}},
 				Fields:  []slack.Field{{}},
 				Actions: []slack.Action{{Confirm: &slack.Confirmation{}}},
 			},
 			[]string{
-				"update_message: needs a bot: an incoming webhook cannot change a message",
+				"update_message: needs a bot (app_token): an incoming webhook does not learn where its message is",
+				"thread: needs a bot (app_token): an incoming webhook does not learn where its message is",
+				"message_max_age: needs a bot (app_token): an incoming webhook does not learn where its message is",
 				"http_config: at most one of bearer_token & bearer_token_file must be configured",
 				"blocks: cannot be combined with fields, actions, which make a message of another form",
 				`mention.user_ids[0]: "@bob" is no id of Slack: capital letters and digits, beginning with U or W`,

@@ -22,13 +22,17 @@
 
   const add = (message) => {
     const inbox = document.getElementById(message.inbox);
-    if (!inbox || inbox.querySelector(`[data-seq="${message.seq}"]`)) return;
+    if (!inbox) return;
+    const before = inbox.querySelector(`[data-seq="${message.seq}"]`);
     const box = inbox.querySelector(".chat, .mails");
     const holder = document.createElement("template");
     holder.innerHTML = message.html;
     const item = holder.content.firstElementChild;
-    item.classList.add("new");
-    if (box === mails) {
+    item.classList.add(before ? "changed" : "new");
+    if (before) { // somebody updated it, or replied to it
+      before.replaceWith(item);
+      if (following.has(box)) toEnd(box);
+    } else if (box === mails) {
       box.prepend(item);
       if (!chosen) open(item);
     } else {
