@@ -185,10 +185,13 @@ func slackArguments(c *call) (slackArgs, bool) {
 		a.Token = form.Get("token")
 	}
 	a.Channel, a.TS, a.ThreadTS = form.Get("channel"), form.Get("ts"), form.Get("thread_ts")
-	a.body = slackBody{
-		Text: form.Get("text"), Blocks: json.RawMessage(form.Get("blocks")), Attachments: json.RawMessage(form.Get("attachments")),
+	a.body.Text, a.hasText = form.Get("text"), form.Has("text")
+	if form.Has("blocks") {
+		a.body.Blocks = json.RawMessage(form.Get("blocks"))
 	}
-	a.hasText = form.Has("text")
+	if form.Has("attachments") {
+		a.body.Attachments = json.RawMessage(form.Get("attachments"))
+	}
 	return a, c.Method == http.MethodPost
 }
 
