@@ -99,7 +99,7 @@ func (i *Integration) renderBot(d *relay.Delivery) ([]relay.Message, error) {
 		calls, err = i.called(d, nil, i.cfg.Parts(), doPost, doPost)
 	case !lives:
 		calls, err = i.called(d, nil, i.cfg.Parts(), doPost, doReply)
-	case i.bot.update:
+	case i.bot.update && !d.Tellings[0].Late: // else it is older than what the message shows
 		calls, err = i.updated(d)
 	default:
 		calls, err = i.called(d, nil, i.cfg.Parts(), doReply, doReply)

@@ -308,6 +308,33 @@ func TestNewMessages(t *testing.T) {
 	}
 }
 
+func TestOldNewsChangesNoMessage(t *testing.T) {
+	t.Parallel()
+	c := newChannel(t, slack.Config{}, sandbox.SlackBot{})
+	c.tell(group(1, map[int]relay.Change{0: relay.ChangeNew}))
+	c.tell(group(1, map[int]relay.Change{0: relay.ChangeResolved}))
+	late := group(1, map[int]relay.Change{0: relay.ChangeNew})
+	late.Tellings[0].Late = true
+	require.Equal(t, []string{"reply"}, c.tell(late), "a person brought it back from the dead letters")
+	heads, _ := c.shown()
+	require.Equal(t, green, heads[0].Slack.Attachments[0].Color)
+}
+
+func TestThePlainFormTakesTheOthersPlace(t *testing.T) {
+	t.Parallel()
+	c := newChannel(t, slack.Config{}, sandbox.SlackBot{})
+	c.tell(group(1, map[int]relay.Change{0: relay.ChangeNew}))
+	plain := group(1, map[int]relay.Change{0: relay.ChangeResolved})
+	plain.Plain = true
+	require.Equal(t, []string{"update", "reply"}, c.tell(plain))
+	heads, _ := c.shown()
+	require.Empty(t, heads[0].Slack.Attachments, "of the form before nothing is left")
+	require.Contains(t, heads[0].Text, "resolved")
+	c.tell(group(1, map[int]relay.Change{0: relay.ChangeNew}))
+	heads, _ = c.shown()
+	require.Equal(t, red, heads[0].Slack.Attachments[0].Color)
+}
+
 func TestWaysToUseABot(t *testing.T) {
 	t.Parallel()
 	first, second := map[int]relay.Change{0: relay.ChangeNew}, map[int]relay.Change{1: relay.ChangeNew}
