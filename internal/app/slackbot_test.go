@@ -8,20 +8,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/sandbox"
 )
 
-// A group has one message in Slack, whatever happens in between: it grows, states are merged, the relay is restarted, all
-// is resolved, and it fires again.
-func TestABotKeepsOneMessagePerGroup(t *testing.T) {
-	t.Parallel()
+// slackBot is a bot in the sandbox, and a configuration that posts as it, to a channel named as the group.
+func slackBot(t *testing.T) (box *sandbox.Sandbox, text string) {
+	t.Helper()
 	box, err := sandbox.Start(sandbox.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, box.Close())
 		http.DefaultClient.CloseIdleConnections()
 	})
-	text := fmt.Sprintf(`
+	return box, fmt.Sprintf(`
 global: {locale: en, slack_app_token: xoxb-secret, slack_app_url: %q}
 route: {receiver: ops}
 receivers:
@@ -31,28 +32,41 @@ receivers:
 		Token: "xoxb-secret", App: "relay", Channels: []string{"latency", "errors"},
 		Posts: sandbox.NoLimit(), Updates: sandbox.NoLimit(),
 	}))
+}
+
+// awaitThread waits until so many calls were taken in all, and returns the one message of the channel with its replies.
+func awaitThread(t *testing.T, box *sandbox.Sandbox, calls int) (head sandbox.Message, replies []sandbox.Message) {
+	t.Helper()
+	require.Eventually(t, func() bool { return box.Counts(sandbox.InboxSlack).Delivered >= calls }, wait, tick)
+	for _, m := range box.Inbox(sandbox.InboxSlack) {
+		require.Empty(t, m.Flags)
+		switch {
+		case m.Group != "latency":
+		case m.Slack.Thread == "":
+			require.Nil(t, head.Slack, "one message")
+			head = m
+		default:
+			replies = append(replies, m)
+		}
+	}
+	for _, r := range replies {
+		require.Equal(t, head.Slack.TS, r.Slack.Thread, "no reply without its message")
+	}
+	return head, replies
+}
+
+// A group has one message in Slack, whatever happens in between: it grows, states are merged, the relay is restarted, all
+// is resolved, and it fires again.
+func TestABotKeepsOneMessagePerGroup(t *testing.T) {
+	t.Parallel()
+	box, text := slackBot(t)
 	storage := t.TempDir()
 	p := start(t, storage, text, nil)
 	delivered := 0
-	await := func(calls int) (head sandbox.Message, replies []sandbox.Message) {
+	await := func(calls int) (sandbox.Message, []sandbox.Message) {
 		t.Helper()
 		delivered += calls
-		require.Eventually(t, func() bool { return box.Counts(sandbox.InboxSlack).Delivered >= delivered }, wait, tick)
-		for _, m := range box.Inbox(sandbox.InboxSlack) {
-			require.Empty(t, m.Flags)
-			switch {
-			case m.Group != "latency":
-			case m.Slack.Thread == "":
-				require.Nil(t, head.Slack, "one message")
-				head = m
-			default:
-				replies = append(replies, m)
-			}
-		}
-		for _, r := range replies {
-			require.Equal(t, head.Slack.TS, r.Slack.Thread, "no reply without its message")
-		}
-		return head, replies
+		return awaitThread(t, box, delivered)
 	}
 	const red, green = "#c62828", "#1a7f37"
 
@@ -103,4 +117,34 @@ receivers:
 	require.Equal(t, 12, box.Counts(sandbox.InboxSlack).Delivered)
 	require.NotContains(t, p.logs.String(), "xoxb-secret")
 	require.NotContains(t, p.logs.String(), "level=ERROR")
+}
+
+// Two relays on one Redis take turns with the webhooks of a group, and with the calls: it still has one message.
+func TestReplicasShareTheMessageOfAGroup(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	box, text := slackBot(t)
+	text = inRedis(text, server)
+	relays := []*process{start(t, t.TempDir(), text, nil), start(t, t.TempDir(), text, nil)}
+	names := []string{"checkout", "search", "login", "cart", "pay"}
+	calls := 0
+	for n := range names {
+		var alerts []relay.Alert
+		for _, name := range names[:n+1] {
+			alerts = append(alerts, firing(name))
+		}
+		relays[n%2].accept(t, "accepted", notification("Latency", alerts...))
+		calls += min(n+1, 2)
+		awaitThread(t, box, calls)
+	}
+	relays[0].stop() // the other one goes on alone
+	var over []relay.Alert
+	for _, name := range names {
+		over = append(over, resolved(name))
+	}
+	relays[1].accept(t, "accepted", notification("Latency", over...))
+	head, replies := awaitThread(t, box, calls+2)
+	require.Contains(t, head.Text, "[resolved]")
+	require.Len(t, replies, len(names))
+	require.Len(t, head.Slack.Earlier, len(names))
 }
