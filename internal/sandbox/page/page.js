@@ -29,9 +29,10 @@
     holder.innerHTML = message.html;
     const item = holder.content.firstElementChild;
     item.classList.add(before ? "changed" : "new");
-    if (before) { // somebody updated it, or replied to it
+    if (before) { // it was updated, or has a reply: its head is what to look at
       before.replaceWith(item);
-      if (following.has(box)) toEnd(box);
+      const above = item.getBoundingClientRect().top - box.getBoundingClientRect().top;
+      if (following.has(box) || above < 0) box.scrollTop += above - 12;
     } else if (box === mails) {
       box.prepend(item);
       if (!chosen) open(item);
