@@ -2,7 +2,9 @@ package enrich_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -294,15 +296,17 @@ func BenchmarkEnrich(b *testing.B) {
 		{"without context", kv{"alertname": "X", "instance": "a"}},
 		{"with context", kv{"alertname": "X", "trace_id": "0af7651916cd43dd", "room_id": "10086", "user_agent": "WeChat/8"}},
 	} {
-		b.Run("50 alerts "+bc.name, func(b *testing.B) {
-			n := &relay.Notification{}
-			for range 50 {
-				n.Alerts = append(n.Alerts, alert("a", bc.labels, kv{"summary": "s"}))
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				e.Enrich(context.Background(), n, nil, request, "")
-			}
-		})
+		for _, alerts := range []int{1, 500} {
+			b.Run(fmt.Sprintf("%s, %d alerts", bc.name, alerts), func(b *testing.B) {
+				n := &relay.Notification{}
+				for i := range alerts {
+					n.Alerts = append(n.Alerts, alert(strconv.Itoa(i), bc.labels, kv{"summary": "s"}))
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					e.Enrich(context.Background(), n, nil, request, "")
+				}
+			})
+		}
 	}
 }

@@ -74,8 +74,8 @@ type exemplarSource struct {
 	maxAge     time.Duration
 	timeout    time.Duration
 
-	mu      sync.Mutex
-	answers map[question]*answer
+	mu   sync.Mutex
+	kept map[question]*answer
 }
 
 // FromExemplars returns the Source that asks the Prometheus of cfg.Exemplars, which must be there. The error names the key.
@@ -92,7 +92,7 @@ func FromExemplars(cfg Config) (Source, error) {
 		fields:     fields,
 		maxAge:     cfg.maxAge(),
 		timeout:    cmp.Or(time.Duration(cfg.Exemplars.Timeout), DefaultExemplarTimeout),
-		answers:    map[question]*answer{},
+		kept:       map[question]*answer{},
 	}, nil
 }
 
@@ -101,30 +101,10 @@ func (*exemplarSource) Name() relay.Source { return relay.SourceExemplar }
 
 // Find implements Source. It asks once for each expression, and fails when no answer came to any.
 func (s *exemplarSource) Find(ctx context.Context, alerts relay.Alerts) ([]relay.Snapshot, error) {
-	answers := map[question]*answer{}
-	asked := make([]*answer, len(alerts)) // nil: nothing to ask for
-	var queries errgroup.Group
-	queries.SetLimit(parallelExpressions)
-	for i := range alerts {
-		q, ok := questionOf(&alerts[i])
-		if !ok {
-			continue
-		}
-		if answers[q] == nil && len(answers) < maxExpressions {
-			a, fresh := s.answer(q)
-			answers[q] = a
-			if fresh {
-				queries.Go(func() error { s.ask(ctx, q, a); return nil })
-			}
-		}
-		asked[i] = answers[q]
-	}
-	_ = queries.Wait()
-
 	known := make([]relay.Snapshot, len(alerts))
-	var failures []error
+	var failure error
 	answered := false
-	for i, a := range asked {
+	for i, a := range s.answers(ctx, questions(alerts)) {
 		if a == nil {
 			continue
 		}
@@ -134,16 +114,40 @@ func (s *exemplarSource) Find(ctx context.Context, alerts relay.Alerts) ([]relay
 			return nil, context.Cause(ctx)
 		}
 		if a.err != nil {
-			failures = append(failures, a.err)
+			failure = a.err
 			continue
 		}
 		answered = true
 		known[i] = s.best(&alerts[i], a.exemplars)
 	}
-	if !answered && len(failures) > 0 {
-		return nil, failures[0]
+	if !answered {
+		return nil, failure
 	}
 	return known, nil
+}
+
+// answers returns the answer to each question, at its index, and asks for those that nobody has asked for; nil where there
+// is no question, or where the notification has too many. Some may not be done yet: others wait for them as well.
+func (s *exemplarSource) answers(ctx context.Context, asked []question) []*answer {
+	all := make([]*answer, len(asked))
+	each := map[question]*answer{}
+	var queries errgroup.Group
+	queries.SetLimit(parallelExpressions)
+	for i, q := range asked {
+		if q.expression == "" {
+			continue
+		}
+		if each[q] == nil && len(each) < maxExpressions {
+			a, fresh := s.answer(q)
+			each[q] = a
+			if fresh {
+				queries.Go(func() error { s.ask(ctx, q, a); return nil })
+			}
+		}
+		all[i] = each[q]
+	}
+	_ = queries.Wait()
+	return all
 }
 
 // A question is what Prometheus is asked: the exemplars of an expression around a time.
@@ -152,18 +156,37 @@ type question struct {
 	began      time.Time // of the alert, to the minute: a rule's alerts have one
 }
 
-// questionOf returns the question for an alert: the expression of its rule, which Prometheus puts into the link to its
-// graph. Of the link nothing else is used: who asked the host that an alert names would ask whatever a forged alert wants.
-func questionOf(a *relay.Alert) (question, bool) {
-	if len(a.GeneratorURL) > 3*maxExpression { // escaped, it is up to three times as long
-		return question{}, false
+// questions returns what to ask for each alert, at its index; without an expression there is nothing to ask.
+func questions(alerts relay.Alerts) []question {
+	all := make([]question, len(alerts))
+	expressions := map[string]string{} // by link: the alerts of a rule have one
+	for i := range alerts {
+		link := alerts[i].GeneratorURL
+		expression, known := expressions[link]
+		if !known {
+			expression = expressionOf(link)
+			expressions[link] = expression
+		}
+		all[i] = question{expression, alerts[i].StartsAt.Truncate(time.Minute)}
 	}
-	link, err := url.Parse(a.GeneratorURL)
+	return all
+}
+
+// expressionOf returns the expression of a rule, which Prometheus puts into the link to its graph; empty when it is not
+// there. Of the link nothing else is used: who asked the host that an alert names would ask whatever a forged alert wants.
+func expressionOf(link string) string {
+	if len(link) > 3*maxExpression { // escaped, it is up to three times as long
+		return ""
+	}
+	u, err := url.Parse(link)
 	if err != nil {
-		return question{}, false
+		return ""
 	}
-	expression := link.Query().Get("g0.expr")
-	return question{expression, a.StartsAt.Truncate(time.Minute)}, expression != "" && len(expression) <= maxExpression
+	expression := u.Query().Get("g0.expr")
+	if len(expression) > maxExpression {
+		return ""
+	}
+	return expression
 }
 
 // An answer is complete when done is closed.
@@ -179,19 +202,19 @@ func (s *exemplarSource) answer(q question) (_ *answer, fresh bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := s.answers[q]; a != nil && now.Sub(a.at) < answerTime {
+	if a := s.kept[q]; a != nil && now.Sub(a.at) < answerTime {
 		return a, false
 	}
-	if len(s.answers) >= maxAnswers {
-		for q, a := range s.answers {
+	if len(s.kept) >= maxAnswers {
+		for q, a := range s.kept {
 			if now.Sub(a.at) >= answerTime {
-				delete(s.answers, q)
+				delete(s.kept, q)
 			}
 		}
 	}
 	a := &answer{done: make(chan struct{}), at: now}
-	if len(s.answers) < maxAnswers {
-		s.answers[q] = a
+	if len(s.kept) < maxAnswers {
+		s.kept[q] = a
 	}
 	return a, true
 }
@@ -205,8 +228,8 @@ func (s *exemplarSource) ask(ctx context.Context, q question, a *answer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.answers[q] == a {
-		delete(s.answers, q)
+	if s.kept[q] == a {
+		delete(s.kept, q)
 	}
 }
 

@@ -202,22 +202,25 @@ func TestExemplarsOfAPrometheusThatFails(t *testing.T) {
 		name    string
 		handler http.HandlerFunc
 		want    string // nothing: no failure of Prometheus
+		timeout time.Duration
 	}{
-		{"an expression it cannot read", status(http.StatusBadRequest), ""},
-		{"one it cannot answer", status(http.StatusUnprocessableEntity), ""},
-		{"unavailable", status(http.StatusServiceUnavailable), "query exemplars: Prometheus answers 503 Service Unavailable"},
-		{"not a Prometheus", status(http.StatusNotFound), "query exemplars: Prometheus answers 404 Not Found"},
+		{"an expression it cannot read", status(http.StatusBadRequest), "", time.Minute},
+		{"one it cannot answer", status(http.StatusUnprocessableEntity), "", time.Minute},
+		{"unavailable", status(http.StatusServiceUnavailable), "query exemplars: Prometheus answers 503 Service Unavailable", time.Minute},
+		{"not a Prometheus", status(http.StatusNotFound), "query exemplars: Prometheus answers 404 Not Found", time.Minute},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/login", http.StatusFound)
-		}, "query exemplars: Prometheus answers 302 Found"},
-		{"a page", text("<html>"), "query exemplars: decode answer: "},
-		{"an error", text(`{"status":"error"}`), `query exemplars: the answer has status "error"`},
+		}, "query exemplars: Prometheus answers 302 Found", time.Minute},
+		{"a page", text("<html>"), "query exemplars: decode answer: ", time.Minute},
+		{"an error", text(`{"status":"error"}`), `query exemplars: the answer has status "error"`, time.Minute},
 		{"endless", func(w http.ResponseWriter, _ *http.Request) {
 			for range 5 << 10 {
 				_, _ = w.Write(make([]byte, 1<<10))
 			}
-		}, "query exemplars: the answer is longer than 4194304 bytes"},
-		{"silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "query exemplars: timeout: "},
+		}, "query exemplars: the answer is longer than 4194304 bytes", time.Minute},
+		{"silent", func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+		}, "query exemplars: timeout: ", 100 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -229,7 +232,7 @@ func TestExemplarsOfAPrometheusThatFails(t *testing.T) {
 			}))
 			defer server.Close()
 			source := exemplars(t, "", enrich.Config{Exemplars: &enrich.Exemplars{
-				URL: server.URL, Timeout: model.Duration(200 * time.Millisecond),
+				URL: server.URL, Timeout: model.Duration(tc.timeout),
 			}})
 			for i := range int64(2) {
 				known, err := source.Find(t.Context(), relay.Alerts{of("up", nil)})

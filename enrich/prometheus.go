@@ -94,8 +94,8 @@ type exemplar struct {
 
 // What is kept of an answer: a few exemplars of each series, and of many series those with the best.
 const (
-	keptOfSeries = 4
-	keptOfAnswer = 2000
+	keptOfSeries = 2
+	keptOfAnswer = 1000
 )
 
 // bestFirst returns what is kept of series, in the order of compare.
