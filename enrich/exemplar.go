@@ -64,6 +64,8 @@ const (
 	// how many are kept.
 	answerTime = 15 * time.Second
 	maxAnswers = 64
+	// maxRecorded is how deep recorded series may be computed from recorded series.
+	maxRecorded = 4
 )
 
 // exemplarSource asks Prometheus for the exemplars of an alert's expression: a trace that is known to have been among what
@@ -245,11 +247,21 @@ func (s *exemplarSource) query(ctx context.Context, q question) ([]exemplar, err
 	if now := time.Now(); now.Before(end) {
 		end = now
 	}
-	found, err := s.prometheus.exemplars(ctx, q.expression, start, end)
-	if errors.Is(err, errBadExpression) {
-		return nil, nil // nothing is known of it, and Prometheus is well
+	expression := q.expression
+	for range maxRecorded {
+		found, err := s.prometheus.exemplars(ctx, expression, start, end)
+		if errors.Is(err, errBadExpression) {
+			return nil, nil // nothing is known of it, and Prometheus is well
+		}
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+		// A series that a rule records has none: those that it is computed from may have.
+		if expression = s.prometheus.recorded(ctx, expression); expression == "" {
+			return nil, nil
+		}
 	}
-	return found, err
+	return nil, nil
 }
 
 // best returns what the best exemplar for an alert carries. Where the trace of the alert is known it has to be of that

@@ -206,11 +206,11 @@ func TestExemplarsOfAPrometheusThatFails(t *testing.T) {
 	}{
 		{"an expression it cannot read", status(http.StatusBadRequest), "", time.Minute},
 		{"one it cannot answer", status(http.StatusUnprocessableEntity), "", time.Minute},
-		{"unavailable", status(http.StatusServiceUnavailable), "query exemplars: Prometheus answers 503 Service Unavailable", time.Minute},
-		{"not a Prometheus", status(http.StatusNotFound), "query exemplars: Prometheus answers 404 Not Found", time.Minute},
+		{"unavailable", status(http.StatusServiceUnavailable), "query exemplars: it answers 503 Service Unavailable", time.Minute},
+		{"not a Prometheus", status(http.StatusNotFound), "query exemplars: it answers 404 Not Found", time.Minute},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/login", http.StatusFound)
-		}, "query exemplars: Prometheus answers 302 Found", time.Minute},
+		}, "query exemplars: it answers 302 Found", time.Minute},
 		{"a page", text("<html>"), "query exemplars: decode answer: ", time.Minute},
 		{"an error", text(`{"status":"error"}`), `query exemplars: the answer has status "error"`, time.Minute},
 		{"endless", func(w http.ResponseWriter, _ *http.Request) {
@@ -256,6 +256,54 @@ func status(code int) http.HandlerFunc {
 
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
+}
+
+// TestExemplarsBehindRecordedSeries: a recorded series has none itself.
+func TestExemplarsBehindRecordedSeries(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, expression, rules, want string }{
+		{
+			"one", "job:errors:rate5m > 1", `{"type":"recording","name":"job:errors:rate5m","query":"rate(errors[5m])"}`,
+			"job:errors:rate5m > 1 → (rate(errors[5m])) → t",
+		},
+		{
+			"two", "a:b / c:d > 1",
+			`{"type":"recording","name":"a:b","query":"b"},{"type":"recording","name":"c:d","query":"rate(errors[5m])"}`,
+			"a:b / c:d > 1 → (b) or (rate(errors[5m])) → t",
+		},
+		{
+			"of a recorded one", "a:b",
+			`{"type":"recording","name":"a:b","query":"c:d"},{"type":"recording","name":"c:d","query":"rate(errors[5m])"}`,
+			"a:b → (c:d) → (rate(errors[5m])) → t",
+		},
+		{"of itself", "a:b", `{"type":"recording","name":"a:b","query":"a:b"}`, "a:b → (a:b) → (a:b) → (a:b)"},
+		{"an alert of the name", "a:b", `{"type":"alerting","name":"a:b","query":"rate(errors[5m])"}`, "a:b"},
+		{"an unknown one", "a:b", `{"type":"recording","name":"c:d","query":"rate(errors[5m])"}`, "a:b"},
+		{"no rules to be had", "a:b", `no JSON`, "a:b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var asked []string
+			transport := roundTrip(func(r *http.Request) *http.Response {
+				answer := `{"status":"success","data":[]}`
+				if r.URL.Path == "/api/v1/rules" {
+					answer = `{"status":"success","data":{"groups":[{"rules":[` + tc.rules + `]}]}}`
+				} else {
+					asked = append(asked, r.PostFormValue("query"))
+				}
+				if strings.Contains(r.PostFormValue("query"), "rate(errors[5m])") {
+					answer = `{"status":"success","data":[{"exemplars":[{"labels":{"trace_id":"t"},"timestamp":1}]}]}`
+				}
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(answer))}
+			})
+			known, err := enrich.ExemplarsWith(transport).Find(t.Context(), relay.Alerts{of(tc.expression, nil)})
+			require.NoError(t, err)
+			if known[0].TraceID != "" {
+				asked = append(asked, known[0].TraceID)
+			}
+			require.Equal(t, tc.want, strings.Join(asked, " → "))
+		})
+	}
 }
 
 // TestOneFailureOfSeveral: what is known of the others is told.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +21,8 @@ import (
 	"github.com/alertrelay/relay/internal/httpclient"
 )
 
-// maxExemplarAnswer bounds an answer of Prometheus, in bytes.
-const maxExemplarAnswer = 4 << 20
+// maxPrometheusAnswer bounds an answer of Prometheus, in bytes.
+const maxPrometheusAnswer = 4 << 20
 
 // errBadExpression says that Prometheus cannot read an expression, such as one that another system has written.
 var errBadExpression = errors.New("bad expression")
@@ -41,36 +42,80 @@ func (p prometheusAPI) exemplars(ctx context.Context, expression string, start, 
 		return nil, fmt.Errorf("query exemplars: %w", httpclient.Redact(err))
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	var series []exemplarSeries
+	if err := p.do(req, &series); err != nil {
+		return nil, fmt.Errorf("query exemplars: %w", err)
+	}
+	return bestFirst(series), nil
+}
+
+// recordedName is the name of a recorded series by Prometheus' convention, level:metric:operations.
+var recordedName = regexp.MustCompile(`[a-zA-Z_][a-zA-Z0-9_]*(?::[a-zA-Z0-9_]+)+`)
+
+// recorded returns the expressions behind the recorded series in an expression, as one; empty when there are none, or when
+// Prometheus does not tell its rules:
+// https://prometheus.io/docs/prometheus/latest/querying/api/#rules
+func (p prometheusAPI) recorded(ctx context.Context, expression string) string {
+	names := recordedName.FindAllString(expression, maxExpressions)
+	if len(names) == 0 {
+		return ""
+	}
+	query := url.Values{"type": {"record"}, "rule_name[]": names} // an old Prometheus answers with all rules
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/api/v1/rules?"+query.Encode(), nil)
+	if err != nil {
+		return ""
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Type, Name, Query string }
+		}
+	}
+	if err := p.do(req, &rules); err != nil {
+		return ""
+	}
+	var behind []string
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			if rule.Type == "recording" && slices.Contains(names, rule.Name) && len(behind) < maxExpressions {
+				behind = append(behind, "("+rule.Query+")")
+			}
+		}
+	}
+	return strings.Join(behind, " or ")
+}
+
+// do makes a call and decodes the data of its answer.
+func (p prometheusAPI) do(req *http.Request, data any) error {
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("query exemplars: %w", httpclient.Redact(err))
+		return httpclient.Redact(err)
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return nil, errBadExpression
+		return errBadExpression
 	default:
-		return nil, fmt.Errorf("query exemplars: Prometheus answers %s", resp.Status)
+		return fmt.Errorf("it answers %s", resp.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxExemplarAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPrometheusAnswer+1))
 	if err != nil {
-		return nil, fmt.Errorf("query exemplars: read answer: %w", httpclient.Redact(err))
+		return fmt.Errorf("read answer: %w", httpclient.Redact(err))
 	}
-	if len(body) > maxExemplarAnswer {
-		return nil, fmt.Errorf("query exemplars: the answer is longer than %d bytes", maxExemplarAnswer)
+	if len(body) > maxPrometheusAnswer {
+		return fmt.Errorf("the answer is longer than %d bytes", maxPrometheusAnswer)
 	}
-	var answer struct {
-		Status string           `json:"status"`
-		Data   []exemplarSeries `json:"data"`
-	}
+	answer := struct {
+		Status string `json:"status"`
+		Data   any    `json:"data"`
+	}{Data: data}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("query exemplars: decode answer: %w", err)
+		return fmt.Errorf("decode answer: %w", err)
 	}
 	if answer.Status != "success" {
-		return nil, fmt.Errorf("query exemplars: the answer has status %q", answer.Status)
+		return fmt.Errorf("the answer has status %q", answer.Status)
 	}
-	return bestFirst(answer.Data), nil
+	return nil
 }
 
 func seconds(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1e3, 'f', 3, 64) }

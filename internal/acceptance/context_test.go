@@ -28,7 +28,7 @@ func TestTheRequestThatSuffered(t *testing.T) {
 	t.Parallel()
 	const (
 		ofOneService = `sum by (service, instance) (rate(http_requests_total{code=~"5.."}[5s])) > 0`
-		ofAll        = `sum(rate(http_requests_total{code=~"5.."}[5s])) / sum(rate(http_requests_total[5s])) > 0.01`
+		ofAll        = `shop:errors:ratio_rate5s > 0.01`
 	)
 	for _, tc := range []struct {
 		name       string
@@ -39,7 +39,8 @@ func TestTheRequestThatSuffered(t *testing.T) {
 		// The alert has the labels under which the service records.
 		{"recorded through the relay", ofOneService, false, false},
 		{"recorded in the relay's Redis", ofOneService, false, true},
-		// The alert has no label of the service: its expression leads to the trace, and the trace to the client.
+		// The alert has no label of the service: its expression, a recorded series, leads to the trace, and the trace to the
+		// client.
 		{"an exemplar, and what was recorded under its trace", ofAll, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -96,6 +97,8 @@ const rules = `
 groups:
   - name: shop
     rules:
+      - record: shop:errors:ratio_rate5s
+        expr: sum(rate(http_requests_total{code=~"5.."}[5s])) / sum(rate(http_requests_total[5s]))
       - alert: PaymentErrors
         expr: '%s'
         labels: {severity: critical}
