@@ -26,8 +26,8 @@ type Config struct {
 	TraceID func(*http.Request) string
 	// TraceHeader is a header that holds a trace id: X-Request-Id. Empty means none.
 	TraceHeader string
-	// Slow is how long a request may take until it is recorded although it succeeded; 0 means for ever. Hijacked
-	// connections, such as WebSocket's, are never slow.
+	// Slow is how long a request may take until it is recorded although it succeeded; 0 means for ever. A streamed answer
+	// counts to its end; hijacked connections, such as WebSocket's, are never slow.
 	Slow time.Duration
 
 	// Queue is how many snapshots may wait; default 100. The queue is sent once in Interval, so the two together bound
