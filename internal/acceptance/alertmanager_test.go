@@ -96,20 +96,27 @@ func TestAlertmanager(t *testing.T) {
 					am.Post(t, alert)
 				}
 				relay.await(t, 1)
+				relay.awaitDuplicates(t, "1") // of the other's, which may still be waiting for gossip
 				for _, am := range pair {
 					am.Post(t, ended(alert))
 				}
 				relay.await(t, 2)
-				parts.WaitFor(t, "both copies of both notifications to arrive", func() error {
-					if n := metric(t, relay.url, `relay_notifications_deduplicated_total`); n != "2" {
-						return fmt.Errorf("%s duplicates", n)
-					}
-					return nil
-				})
+				relay.awaitDuplicates(t, "2")
 				relay.await(t, 2)
 			})
 		})
 	}
+}
+
+// awaitDuplicates waits until so many notifications were suppressed.
+func (r *relayProcess) awaitDuplicates(t *testing.T, want string) {
+	t.Helper()
+	parts.WaitFor(t, "both copies of each notification to arrive", func() error {
+		if n := metric(t, r.url, `relay_notifications_deduplicated_total`); n != want {
+			return fmt.Errorf("%s duplicates", n)
+		}
+		return nil
+	})
 }
 
 // startPair starts two Alertmanagers that form a cluster, but neither wait for each other nor tell each other in time what
