@@ -24,12 +24,6 @@ type Relay struct {
 	Client *http.Client
 }
 
-//nolint:gochecknoglobals // one pool of connections, as http.DefaultClient
-var relayClient = &http.Client{
-	Timeout:       5 * time.Second,
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
 // Put implements Sink, with as many calls as the relay's bounds ask for.
 func (s Relay) Put(ctx context.Context, snapshots []Snapshot) error {
 	for part := range slices.Chunk(snapshots, maxCall) {
@@ -57,17 +51,23 @@ func (s Relay) put(ctx context.Context, snapshots []Snapshot) error {
 	if s.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+s.Token)
 	}
-	client := s.Client
-	if client == nil {
-		client = relayClient
-	}
-	resp, err := client.Do(req)
+	resp, err := s.client().Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	return verdict(resp, answer)
+}
+
+func (s Relay) client() *http.Client {
+	if s.Client != nil {
+		return s.Client
+	}
+	return &http.Client{ // its connections are those of http.DefaultTransport
+		Timeout:       5 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // check implements checker.
