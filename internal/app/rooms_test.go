@@ -266,7 +266,7 @@ func (g *group) tell() {
 
 // read is what a reader makes of one message.
 func (g *group) read(lane outbox.Lane, message []byte) {
-	n, err := wire.Read(message)
+	n, err := new(wire.Reader).Read(message)
 	require.NoError(g.t, err)
 	at := destination{lane.Integration, lane.Destination}
 	for _, a := range n.Alerts {
