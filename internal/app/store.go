@@ -95,6 +95,7 @@ func (s *stores) openRedis(ctx context.Context, c *config.Config, o Options) err
 		Namespace:  r.Namespace,
 		Retention:  time.Duration(c.Delivery.Retention),
 		MaxPending: c.Delivery.MaxPending,
+		Registerer: o.Registry,
 		Logger:     o.Logger,
 	})
 	s.closers = append(s.closers, pending)

@@ -131,7 +131,7 @@ func (s *Store) claimed(
 		}
 		batches[i].Fold = batches[i].Limiter == ""
 		for _, v := range lanes {
-			lane, ok := list(v, 6)
+			lane, ok := list(v, 7)
 			if !ok {
 				return nil, 0, unexpected(s.scripts.claim)
 			}
@@ -158,9 +158,9 @@ func (s *Store) laneBatch(ctx context.Context, v []any) outbox.LaneBatch {
 		if err != nil {
 			damaged(err)
 		}
-		lane.Told = told.told
+		lane.Told, lane.ToldAt = told.told, fromMicros(text(v[4]))
 	}
-	items, _ := v[5].([]any)
+	items, _ := v[6].([]any)
 	lane.Items = make([]outbox.Item, 0, len(items))
 	for _, item := range items {
 		it, ok := list(item, 7)
@@ -190,7 +190,7 @@ func (s *Store) laneBatch(ctx context.Context, v []any) outbox.LaneBatch {
 		}
 		lane.Items = append(lane.Items, i)
 	}
-	if rest := text(v[4]); rest != "" {
+	if rest := text(v[5]); rest != "" {
 		if err := json.Unmarshal([]byte(rest), &lane.Rest); err != nil {
 			damaged(err)
 			lane.Items[0].Notification = nil

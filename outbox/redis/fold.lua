@@ -36,5 +36,5 @@ local function fold(lane, nonce)
   call('HSET', P .. LEASES, nonce, stop .. ' - ' .. from .. ' ' .. lane .. '20')
   call('ZADD', P .. ENDS, stop, nonce)
   call('ZADD', P .. FOLDS, stop, nonce)
-  return {nonce, '', {{'0', '0', false, false, false, out}}}
+  return {nonce, '', {{'0', '0', false, false, false, false, out}}}
 end

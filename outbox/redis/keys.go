@@ -27,9 +27,9 @@ import (
 //	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k> <folded>
 //	                          <since> <id>": its body is b<k> of its webhook, from 1000000 on its own alone; its number is the
 //	                          end of its id; so many were folded into it, the oldest of which was received then
-//	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told, newest
-//	                          (received) of all told, ref, peer (who may share its digest); and of its head: tries, crashes, bound,
-//	                          apart, alone, rigid, rest, reason, detail, due, place (in later), lease (nonce)
+//	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told, told (when),
+//	                          newest (received) of all told, ref, peer (who may share its digest); and of its head: tries, crashes,
+//	                          bound, apart, alone, rigid, rest, reason, detail, due, place (in later), lease (nonce)
 //	                          (while something is pending, and for the retention)
 //
 //	queues            hash    <queue> → <integration> and the names of the integration and its limiters: lanes that can be

@@ -38,7 +38,7 @@ func newScripts(db *redisdb.DB) scripts {
 		giveup:  script("lanes", "ending", "giveup"),
 		settle:  script("lanes", "ending", "settling", "settle"),
 		lift:    script("lanes", "lift"),
-		stats:   script("stats"),
+		stats:   script("enqueue", "stats"),
 		history: script("history"),
 		sweep:   script("letters", "sweep"),
 		requeue: script("lanes", "enqueue", "letters", "requeue"),

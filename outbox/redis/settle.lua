@@ -51,7 +51,7 @@ for i, l in ipairs(lanes) do
   if ends then
     local newest = items[#items]
     if result == 'sent' and newest.at >= (tonumber(has[2]) or newest.at) then
-      call('HSET', key, 'newest', us(newest.at), 'x', newest.x)
+      call('HSET', key, 'newest', us(newest.at), 'x', newest.x, 'told', NOW)
     end
     for _, it in ipairs(items) do
       if result == 'dead' then bury(l.lane, it, try, ARGV[15]) end

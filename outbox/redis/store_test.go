@@ -1,6 +1,9 @@
 package redis_test
 
 import (
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +56,60 @@ func TestRelaysShareTheWork(t *testing.T) {
 	st, err := one.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, st.Pending)
+}
+
+// TestParallelCopiesOverRelays: of 64 posts of one notification to three relays one is accepted.
+func TestParallelCopiesOverRelays(t *testing.T) {
+	t.Parallel()
+	address := parts.StartRedis(t).Address
+	var relays []*redis.Store
+	for range 3 {
+		relays = append(relays, open(t, address))
+	}
+	var accepted, duplicates atomic.Int64
+	var all sync.WaitGroup
+	for i := range 64 {
+		w := benchWebhook(1)
+		w.ID = fmt.Sprintf("01ARZ3NDEKTSV4RRFFQ69G%04d", i)
+		all.Go(func() {
+			a, err := relays[i%len(relays)].Accept(t.Context(), w)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case a.Duplicate:
+				duplicates.Add(1)
+			default:
+				accepted.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 1, accepted.Load())
+	require.EqualValues(t, 63, duplicates.Load())
+	require.Equal(t, 1, stats(t, relays[0]).Pending)
+}
+
+// TestFull: what is beyond the caps is refused, and so told.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	db := connect(t, redisdb.Options{Addresses: []string{parts.StartRedis(t).Address}})
+	for name, o := range map[string]redis.Options{
+		"entries": {Namespace: "entries", MaxPending: 2}, "bytes": {Namespace: "bytes", MaxBytes: 2 * 2000},
+	} {
+		s := redis.New(db, o)
+		for n := range int64(2) {
+			require.False(t, stats(t, s).Full, name)
+			_, err := s.Accept(t.Context(), benchWebhook(n))
+			require.NoError(t, err, name)
+		}
+		require.True(t, stats(t, s).Full, name)
+		_, err := s.Accept(t.Context(), benchWebhook(3))
+		require.ErrorIs(t, err, outbox.ErrFull, name)
+		a, err := s.Accept(t.Context(), benchWebhook(1))
+		require.NoError(t, err, name)
+		require.True(t, a.Duplicate, name)
+		require.NoError(t, s.Close())
+	}
 }
 
 func connect(tb testing.TB, o redisdb.Options) *redisdb.DB {

@@ -57,7 +57,8 @@ local function together(lane, has, t, items)
 end
 
 local function laneFields(lane)
-  return call('HMGET', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'ref', 'x', 'rest', 'peer')
+  return call('HMGET', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'ref', 'x', 'rest', 'peer',
+    'told')
 end
 
 -- leaseLane returns what a lane tells next, and how many entries that are.
@@ -73,7 +74,7 @@ local function leaseLane(lane, t, nonce)
     out[i] = {it.id, it.late or '', v[1], i == n and v[2], v[3], it.folded, it.since}
   end
   call('HSET', P .. LANE .. lane, 'lease', nonce)
-  return {has[1] or '0', has[2] or '0', has[6], has[7], has[8], out}, n
+  return {has[1] or '0', has[2] or '0', has[6], has[7], has[10], has[8], out}, n
 end
 
 -- peers takes from a queue the lanes that share a message with its first.
