@@ -45,8 +45,8 @@ func (s *Store) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error
 	return known, nil
 }
 
-// seenEvery is how exactly it is known when an alert was last seen: well below the retention, so that what goes on is never
-// forgotten.
+// seenEvery is how exactly it is known when an alert was last seen: well below the retention, so that what goes on is
+// never forgotten.
 func (s *Store) seenEvery() time.Duration { return min(24*time.Hour, s.options.Retention/4) }
 
 // Accept implements outbox.Store.

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  the prefix
 -- ARGV[3]  slot          [4] state         [5] window, microseconds   [6] id of the webhook
--- ARGV[7]  1: a reminder [8] its event     [9] retention, ms          [10] most entries pending   [11] most bytes pending
+-- ARGV[7]  1: a reminder [8] its event     [9] retention, ms
+-- ARGV[10] most entries pending            [11] most bytes pending
 -- ARGV[12] how many saved alerts, then for each: key, value
 -- then     how many bodies, then each
 -- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest

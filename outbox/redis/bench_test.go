@@ -72,7 +72,8 @@ var (
 	cpuTime = regexp.MustCompile(`used_cpu_(?:sys|user):([\d.]+)`)
 )
 
-// stats are how often the server ran a script since it was started, and how many microseconds of processor time it used.
+// stats are how often the server ran a script since it was started, and how many microseconds of processor time it
+// used.
 func (s *benchmark) stats() (scripts, micros float64) {
 	info, err := s.db.Client().Info(context.Background(), "commandstats", "cpu").Result()
 	require.NoError(s, err)
@@ -139,7 +140,9 @@ func (s *benchmark) settle(batch outbox.Batch, o outbox.Outcome) {
 	}
 }
 
-var benchTerms = map[relay.IntegrationID]outbox.Terms{mail: {Backlog: relay.BacklogMerge, Limiters: []relay.LimiterID{mailbox}}}
+var benchTerms = map[relay.IntegrationID]outbox.Terms{
+	mail: {Backlog: relay.BacklogMerge, Limiters: []relay.LimiterID{mailbox}},
+}
 
 func BenchmarkAccept(b *testing.B) {
 	for _, pending := range []int64{1_000, 100_000} {

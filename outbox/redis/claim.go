@@ -18,8 +18,8 @@ const (
 	maxOrphans = 64
 )
 
-// Claim implements outbox.Store. It is sent once: when its answer is lost, what it leased is free again when the lease is
-// over.
+// Claim implements outbox.Store. It is sent once: when its answer is lost, what it leased is free again when the lease
+// is over.
 func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batch, time.Duration, error) {
 	config := s.configure(c.Integrations)
 	for range maxTries {
@@ -145,8 +145,8 @@ func (s *Store) claimed(
 	return batches, wait, nil
 }
 
-// laneBatch puts together what is handed out of a lane. What is damaged is handed out without a notification: deliver puts
-// it aside, and nothing else waits for it.
+// laneBatch puts together what is handed out of a lane. What is damaged is handed out without a notification: deliver
+// puts it aside, and nothing else waits for it.
 func (s *Store) laneBatch(ctx context.Context, v []any) outbox.LaneBatch {
 	lane := outbox.LaneBatch{Attempt: number(v[0]) + 1, Crashes: number(v[1]), Ref: relay.Ref(text(v[2]))}
 	damaged := func(err error) {

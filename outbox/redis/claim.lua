@@ -4,10 +4,10 @@
 -- ARGV[3]  configuration   [4] most batches   [5] lease, microseconds   [6] nonce, to which a number is added
 -- ARGV[7]  how long lanes wait for their integration, microseconds   [8] a random text
 --
--- Answers {'bind', gen} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when lanes
--- have waited too long for their integration; else {'ok', born, now, when more is due or 0, batches}. A batch is {nonce, name
--- of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, when, rest, items}; an item {id, late, e, x, body,
--- folded, since}. A batch without a limiter is to be folded.
+-- Answers {'bind', gen} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when
+-- lanes have waited too long for their integration; else {'ok', born, now, when more is due or 0, batches}. A batch is
+-- {nonce, name of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, when, rest, items}; an item
+-- {id, late, e, x, body, folded, since}. A batch without a limiter is to be folded.
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: a lane taken out of a queue is in exactly one lease.
 call('ZREM', P .. ENDS, '')

@@ -11,8 +11,8 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// What scripts carry without looking at it: fields one after another. Numbers are varints; texts have their length before
-// them.
+// What scripts carry without looking at it: fields one after another. Numbers are varints; texts have their length
+// before them.
 type encoder []byte
 
 func (e *encoder) int(v int64) { *e = binary.AppendVarint(*e, v) }

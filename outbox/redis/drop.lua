@@ -3,7 +3,8 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  retention of dead letters, microseconds; then ids
 --
--- Answers of each id why it was not dropped, or an empty text. First write: a removal, so that a full Redis can be emptied.
+-- Answers of each id why it was not dropped, or an empty text. First write: a removal, so that a full Redis can be
+-- emptied.
 local answer = {}
 call('ZREM', P .. ENDS, '')
 for at = 4, #ARGV do

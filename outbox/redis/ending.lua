@@ -14,8 +14,8 @@ local function bury(lane, it, n, outcome)
   call('ZADD', P .. DIED, NOW, it.id)
 end
 
--- finish forgets an entry; with the last one of its webhook that goes too. It tells whether its queue has nothing pending
--- any more.
+-- finish forgets an entry; with the last one of its webhook that goes too. It tells whether its queue has nothing
+-- pending any more.
 local function finish(it)
   call('ZREM', P .. WAITING, it.id)
   if it.open == 1 or it.open and call('HINCRBY', it.web, 'o', -1) == 0 then
@@ -29,8 +29,8 @@ local function finish(it)
   return true
 end
 
--- after puts a lane whose first n items have ended back into line, behind the others, or keeps what is known of it for the
--- retention.
+-- after puts a lane whose first n items have ended back into line, behind the others, or keeps what is known of it for
+-- the retention.
 local function after(lane, n, retention)
   local queue = call('LINDEX', P .. ITEMS .. lane, n)
   call('LTRIM', P .. ITEMS .. lane, n, -1)

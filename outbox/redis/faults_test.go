@@ -341,7 +341,7 @@ func testAnswerLost(t *testing.T) {
 	require.True(t, known.Duplicate)
 
 	c := outbox.ClaimRequest{Max: 1, Lease: time.Second, Integrations: benchTerms}
-	require.Empty(t, v.claimOnce(outbox.ClaimRequest{Max: 0, Lease: time.Second, Integrations: benchTerms})) // which binds
+	require.Empty(t, v.claimOnce(outbox.ClaimRequest{Lease: time.Second, Integrations: benchTerms})) // which binds
 	proxy.cut.Store(true)
 	_, _, err = through.Claim(ctx, c)
 	lost(err)
@@ -350,8 +350,8 @@ func testAnswerLost(t *testing.T) {
 	require.Empty(t, batches, "it is leased to whom nobody knows")
 	require.LessOrEqual(t, wait, time.Second)
 	parts.WaitFor(t, "the lease to end", func() error {
-		if batches, _, err = through.Claim(ctx, outbox.ClaimRequest{Max: 1, Lease: time.Minute, Integrations: benchTerms}); err == nil &&
-			len(batches) == 0 {
+		c.Lease = time.Minute
+		if batches, _, err = through.Claim(ctx, c); err == nil && len(batches) == 0 {
 			err = errors.New("still leased")
 		}
 		return err
@@ -391,8 +391,8 @@ func (v *victim) claimOnce(c outbox.ClaimRequest) []outbox.Batch {
 	return batches
 }
 
-// A cutter stands before a server. While it cuts, it hands on what is asked, and closes the connection instead of handing back
-// the answer to a script.
+// A cutter stands before a server. While it cuts, it hands on what is asked, and closes the connection instead of
+// handing back the answer to a script.
 type cutter struct {
 	address string
 	cut     atomic.Bool
@@ -539,7 +539,8 @@ func testClock(t *testing.T) {
 	}}
 	claim := func() ([]outbox.Batch, time.Duration) {
 		t.Helper()
-		batches, wait, err := s.Claim(t.Context(), outbox.ClaimRequest{Max: 10, Lease: 2 * time.Minute, Integrations: limited})
+		c := outbox.ClaimRequest{Max: 10, Lease: 2 * time.Minute, Integrations: limited}
+		batches, wait, err := s.Claim(t.Context(), c)
 		require.NoError(t, err)
 		return batches, wait
 	}
@@ -548,7 +549,8 @@ func testClock(t *testing.T) {
 	}
 	batches, _ := claim()
 	require.Len(t, batches, 3)
-	require.NoError(t, s.Settle(t.Context(), batches[0].Lease, outbox.Outcome{Result: outbox.Retry, After: 5 * time.Minute}))
+	retry := outbox.Outcome{Result: outbox.Retry, After: 5 * time.Minute}
+	require.NoError(t, s.Settle(t.Context(), batches[0].Lease, retry))
 	require.NoError(t, s.Settle(t.Context(), batches[1].Lease, done(batches[1])))
 	crashed := batches[2]
 

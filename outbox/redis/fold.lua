@@ -1,7 +1,7 @@
 -- The claim: lanes in which too much waits.
 
--- foldable finds more than twenty items in a row that can be one: from where on. What is half told stays as it is, and so does
--- a head that is told alone.
+-- foldable finds more than twenty items in a row that can be one: from where on. What is half told stays as it is, and
+-- so does a head that is told alone.
 local function foldable(items, bound, alone)
   local from = bound > 0 and bound or alone and 1 or 0
   for at = from, #items - 1 do
@@ -11,8 +11,8 @@ local function foldable(items, bound, alone)
   end
 end
 
--- fold leases the items of a lane that are to be one, if there are too many, and returns the batch. Until then the lane is
--- nowhere else.
+-- fold leases the items of a lane that are to be one, if there are too many, and returns the batch. Until then the lane
+-- is nowhere else.
 local function fold(lane, nonce)
   local has = call('HMGET', P .. LANE .. lane, 'lease', 'rigid', 'bound', 'alone', 'crashes', 'place')
   if has[1] then return end
@@ -20,7 +20,8 @@ local function fold(lane, nonce)
   for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, 199)) do items[i] = item(text) end
   local t = items[1] and termsOf(items[1].queue)
   if t and not t.messages then return end -- another relay knows its integration
-  local from = t and t.merge and not has[2] and foldable(items, tonumber(has[3] or 0), has[4] or tonumber(has[5] or 0) > 0)
+  local alone = has[4] or tonumber(has[5] or 0) > 0
+  local from = t and t.merge and not has[2] and foldable(items, tonumber(has[3] or 0), alone)
   if not from then
     call('ZREM', P .. FULL, lane)
     return

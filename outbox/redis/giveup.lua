@@ -4,7 +4,8 @@
 -- ARGV[3]  how long it may wait, microseconds   [4] retention, ms   [5] outcome, for the history
 -- ARGV[6]  most lanes; then queues
 --
--- Answers how many lanes it ended, whether there may be more, and for each entry that it ended the definition of its queue.
+-- Answers how many lanes it ended, whether there may be more, and for each entry that it ended the definition of its
+-- queue.
 -- First write: a removal.
 -- Invariant: a lane that is leased is left alone.
 call('ZREM', P .. ENDS, '')
@@ -27,7 +28,7 @@ for at = 7, #ARGV do
         add(string.sub(name, 3), definition)
       end
     end
-    if call('EXISTS', P .. READY .. queue, P .. LATER .. queue) == 0 then call('ZREM', P .. DUE, queue) else more = 1 end
+    if call('EXISTS', P .. READY .. queue, P .. LATER .. queue) > 0 then more = 1 else call('ZREM', P .. DUE, queue) end
   end
 end
 table.sort(lanes, function(a, b) return a.items[1].id < b.items[1].id end)

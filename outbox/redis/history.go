@@ -37,8 +37,8 @@ type placed struct {
 	place string
 }
 
-// scanHistory looks at a bounded part of the history. It returns at most so many events, and where to go on; empty at the
-// end.
+// scanHistory looks at a bounded part of the history. It returns at most so many events, and where to go on; empty at
+// the end.
 func (s *Store) scanHistory(ctx context.Context, q outbox.HistoryQuery, most int) ([]placed, string, error) {
 	from := "+"
 	if q.Cursor != "" {

@@ -2,10 +2,11 @@
 --
 -- KEYS[1]  the prefix
 -- ARGV[3]  the place to begin before, or "+"   [4] most events to return   [5] most to look at
--- ARGV[6]  webhook, or empty   [7] a text that the event must be about, or empty   [8] types with commas around them, or empty
+-- ARGV[6]  webhook   [7] a text that the event must be about   [8] types with commas around them; each may be empty
 -- ARGV[9]  since   [10] until, both in microseconds, or empty
 --
--- Answers {where to go on, or empty at the end, events as {place, type, time, id, n, about, outcome}}. It writes nothing.
+-- Answers {where to go on, or empty at the end, events as {place, type, time, id, n, about, outcome}}. It writes
+-- nothing.
 local from, most, found = ARGV[3], tonumber(ARGV[4]), {}
 for _ = 1, ARGV[5], 500 do
   local page = call('XREVRANGE', P .. HISTORY, from, '-', 'COUNT', 500)

@@ -10,61 +10,66 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// The layout. All keys of a namespace begin with one prefix, whose hash tag puts them on one node of a cluster; it names the
-// version of this format and a shard. What may be long or foreign (group keys, destinations, limiters, fingerprints) is in
-// keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock, but for those of receipt.
+// The layout. All keys of a namespace begin with one prefix, whose hash tag puts them on one node of a cluster; it
+// names the version of this format and a shard. What may be long or foreign (group keys, destinations, limiters,
+// fingerprints) is in keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock,
+// but for those of receipt.
 //
 //	state             hash    what there is once: bytes pending, gen (counts changes of queues), known (the
-//	                          configuration of the last claim), born (random, so that a flushed server is recognised), clock (the time of the last claim)
+//	                          configuration of the last claim), born (random, so that a flushed server is recognised),
+//	                          clock (the time of the last claim)
 //
-//	mark:<slot>       string  what was last accepted in a slot: 16 bytes of state, 16 digits of time, id   (for the retention)
-//	saved:<alert>     string  what is saved with one firing of an alert, since it was last seen            (for the retention)
+//	mark:<slot>       string  what was last accepted in a slot: 16 bytes of state, 16 digits of time, id (for the
+//	                          retention)
+//	saved:<alert>     string  what is saved with one firing of an alert, since it was last seen (for the retention)
 //
-//	web:<id>          hash    a webhook with entries pending: o entries open, z bytes; of each entry <n> e<n>, what it is about,
-//	                          and x<n>, where it goes and what it tells; b<k> bodies, each once
+//	web:<id>          hash    a webhook with entries pending: o entries open, z bytes; of each entry <n> e<n>, what it
+//	                          is about, and x<n>, where it goes and what it tells; b<k> bodies, each once
 //	waiting           zset    pending entries: entry id → when it was received, or requeued
 //
-//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k> <folded>
-//	                          <since> <id>": its body is b<k> of its webhook, from 1000000 on its own alone; its number is the
-//	                          end of its id; so many were folded into it, the oldest of which was received then
-//	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told, told (when),
-//	                          newest (received) of all told, ref, peer (who may share its digest); and of its head: tries, crashes,
-//	                          bound, apart, alone, rigid, rest, reason, detail, due, place (in later), lease (nonce)
-//	                          (while something is pending, and for the retention)
+//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k>
+//	                          <folded> <since> <id>": its body is b<k> of its webhook, from 1000000 on its own alone;
+//	                          its number is the end of its id; so many were folded into it, the oldest of which was
+//	                          received then
+//	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told,
+//	                          told (when), newest (received) of all told, ref, peer (who may share its digest); and of
+//	                          its head: tries, crashes, bound, apart, alone, rigid, rest, reason, detail, due, place
+//	                          (in later), lease (nonce) (while something is pending, and for the retention)
 //
-//	queues            hash    <queue> → <integration> and the names of the integration and its limiters: lanes that can be
-//	                          told with the same limiters
+//	queues            hash    <queue> → <integration> and the names of the integration and its limiters: lanes that can
+//	                          be told with the same limiters
 //	pending           hash    <queue> → entries pending, when there are any
 //	ready:<queue>     list    lanes to tell, in order
 //	later:<queue>     zset    lanes to tell later: "<2 digits><lane>" → due; the digits keep the order of a digest
 //	due               zset    queues with ready or later lanes → when it is worth looking at them
 //	missing           zset    <integration> → since when claims do not name it
-//	terms:<config>    hash    what one configuration says: gen; i<integration> for those it has; q<queue> → <integration>, terms
-//	                          and limiters; l<limiter> → the queues that it serves
+//	terms:<config>    hash    what one configuration says: gen; i<integration> for those it has; q<queue> →
+//	                          <integration>, terms and limiters; l<limiter> → the queues that it serves
 //
 //	limiters          hash    <limiter> → its name
 //	leases            hash    nonce → end, limiter, its queue's limiters, and each lane with its number of entries
 //	ends              zset    nonce → end
-//	folds             zset    nonce → end, of lanes that are being folded; their leases have "-" in place of a limiter, then
-//	                          where the entries begin
+//	folds             zset    nonce → end, of lanes that are being folded; their leases have "-" in place of a limiter,
+//	                          then where the entries begin
 //	full              zset    lanes in which more waits than LaneCap, all with score 0
 //	flight:<limiter>  zset    nonce → end, of the sends under way
 //	stamps:<limiter>  zset    nonce → time, of the sends in the window
-//	limiter:<limiter> hash    hold (its end), reason, probing; per and most (the widest limit ever asked for); wait (queues
-//	                          that wait for it)
+//	limiter:<limiter> hash    hold (its end), reason, probing; per and most (the widest limit ever asked for); wait
+//	                          (queues that wait for it)
 //	holds             zset    <limiter> → end of its hold
 //
 //	dead              zset    ids of the dead letters, all with score 0: in the order in which they were received
 //	died              zset    entry id → when it failed
-//	letter:<entry>    hash    a dead letter: e, x as in web; b body; t failed; n attempt; o outcome; l lane; q and d its queue
-//	                          and the queue's definition; at received
+//	letter:<entry>    hash    a dead letter: e, x as in web; b body; t failed; n attempt; o outcome; l lane; q and d
+//	                          its queue and the queue's definition; at received
 //
-//	history           stream  events, oldest first, each with the fields y type, t time, i id of the entry or webhook, n attempt
-//	                          (or number of entries), e what it is about, o outcome: of merged the entry that told it
-//	                          instead; of what was requeued or dropped that of the dead letter, and n 1 when it was forced
+//	history           stream  events, oldest first, each with the fields y type, t time, i id of the entry or webhook,
+//	                          n attempt (or number of entries), e what it is about, o outcome: of merged the entry that
+//	                          told it instead; of what was requeued or dropped that of the dead letter, and n 1 when it
+//	                          was forced
 //
-// As long as something is pending in a lane, it is in one ready list, or in one later zset, or leased. Webhooks are found by
-// their accepted events.
+// As long as something is pending in a lane, it is in one ready list, or in one later zset, or leased. Webhooks are
+// found by their accepted events.
 const (
 	formatVersion = "1"
 	shard         = "0"

@@ -2,10 +2,11 @@
 
 -- item reads one of the items of a lane.
 local function item(text)
-  local queue, at, late, body, folded, since, id = string.match(text, '^(%S+) (%-?%d+) (%d+) (%d+) (%d+) (%-?%d+) (.+)$')
+  local queue, at, late, body, folded, since, id =
+    string.match(text, '^(%S+) (%-?%d+) (%d+) (%d+) (%d+) (%-?%d+) (.+)$')
   local web, n = string.match(id, '^(.*)%-(%d+)$')
-  return {queue = queue, at = tonumber(at), late = late ~= '0' and late, body = 'b' .. body, own = tonumber(body) >= 1000000,
-    folded = tonumber(folded), since = since, id = id, web = P .. WEB .. web, n = n}
+  return {queue = queue, at = tonumber(at), late = late ~= '0' and late, body = 'b' .. body,
+    own = tonumber(body) >= 1000000, folded = tonumber(folded), since = since, id = id, web = P .. WEB .. web, n = n}
 end
 
 -- head is the queue that a lane stands in: that of its first item.

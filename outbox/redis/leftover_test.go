@@ -77,8 +77,8 @@ func TestNothingIsLeftOver(t *testing.T) {
 		_, name, _ := strings.Cut(key, "}:")
 		kind, _, _ := strings.Cut(name, ":")
 		return slices.Contains([]string{
-			"mark", "lane", "history", "state", "queues", "terms", "limiters", "limiter", "stamps", "missing", "holds", "dead", "died",
-			"letter",
+			"mark", "lane", "history", "state", "queues", "terms", "limiters", "limiter", "stamps", "missing", "holds",
+			"dead", "died", "letter",
 		}, kind)
 	})
 	require.Empty(t, keys)

@@ -3,7 +3,8 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  reason
 --
--- Answers how many. First write: a removal. Invariant: after it one batch of each limiter goes first, as after every hold.
+-- Answers how many. First write: a removal. Invariant: after it one batch of each limiter goes first, as after every
+-- hold.
 local lifted = 0
 call('ZREMRANGEBYSCORE', P .. HOLDS, '-inf', NOW)
 for _, limiter in ipairs(call('ZRANGE', P .. HOLDS, 0, -1)) do

@@ -16,8 +16,8 @@ local function termsOf(queue)
   return t
 end
 
--- strictest narrows a limiter to the terms of a queue, if it has something pending: fewer messages in the long run or, if
--- they are equal in that, fewer at once.
+-- strictest narrows a limiter to the terms of a queue, if it has something pending: fewer messages in the long run or,
+-- if they are equal in that, fewer at once.
 local function strictest(l, queue)
   local t = termsOf(queue)
   if not t.messages or call('HEXISTS', P .. PENDING, queue) == 0 then return end
@@ -32,7 +32,8 @@ local function limiter(id)
   local l = limiters[id]
   if l then return l end
   local has = call('HMGET', P .. LIMITER .. id, 'hold', 'probing', 'per', 'most', 'wait')
-  l = {id = id, name = call('HGET', P .. LIMITERS, id), hold = tonumber(has[1]) or 0, messages = 0, per = 0, most = 0, wait = has[5] or ''}
+  l = {id = id, name = call('HGET', P .. LIMITERS, id), hold = tonumber(has[1]) or 0, wait = has[5] or '',
+    messages = 0, per = 0, most = 0}
   for queue in string.gmatch(call('HGET', terms, 'l' .. id) or '', string.rep('.', 22)) do strictest(l, queue) end
   if l.messages > (tonumber(has[4]) or 0) or l.per > (tonumber(has[3]) or 0) then
     call('HSET', P .. LIMITER .. id, 'per', us(math.max(l.per, has[3] or 0)), 'most', math.max(l.messages, has[4] or 0))

@@ -25,7 +25,8 @@ func (s *Store) decide(
 	ctx context.Context, script *redisdb.Script, ids []string, args ...any,
 ) ([]outbox.Decision, error) {
 	if len(ids) > outbox.MaxIDs {
-		return nil, fmt.Errorf("%w: %s: %d ids are more than %d", outbox.ErrUnavailable, script.Name, len(ids), outbox.MaxIDs)
+		err := fmt.Errorf("%d ids are more than %d", len(ids), outbox.MaxIDs)
+		return nil, unavailable(script.Name, err)
 	}
 	for _, id := range ids {
 		args = append(args, id)

@@ -1,4 +1,5 @@
--- restamp counts sends that this server may know nothing of: it was promoted before it heard of them, or their lease was over.
+-- restamp counts sends that this server may know nothing of: it was promoted before it heard of them, or their lease
+-- was over.
 --
 -- KEYS[1]  the prefix
 -- ARGV[3]  and so on, of each send: limiter, nonce, how long ago it ended in microseconds

@@ -12,8 +12,8 @@ var sources embed.FS
 
 // scripts are the steps that the store is made of.
 type scripts struct {
-	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep, requeue, drop, restamp *redisdb.Script
-	waiting, standing, dead                                                                                  *redisdb.Script
+	accept, recall, queues, bind, claim, giveup, settle, lift, stats, history, sweep, requeue, drop,
+	restamp, dead, waiting, standing *redisdb.Script
 }
 
 // newScripts puts each script together from its file and those that it shares with others.

@@ -9,8 +9,8 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// sends are those of this process that a limit counts, for as long as it does. A server that was promoted in a failover may
-// not have heard of the last of them; then it is told again.
+// sends are those of this process that a limit counts, for as long as it does. A server that was promoted in a failover
+// may not have heard of the last of them; then it is told again.
 type sends struct {
 	mu    sync.Mutex
 	known map[string]send // by nonce
@@ -32,7 +32,8 @@ func (s *sends) began(now time.Time, batches []outbox.Batch, limits map[relay.Li
 	defer s.mu.Unlock()
 	for _, b := range batches {
 		if limit, limited := limits[b.Limiter]; limited {
-			s.known[b.Lease.Nonce] = send{limiter: hashed(string(b.Limiter)), kept: b.Lease.Until.Add(max(limit.Per, leastKept))}
+			kept := b.Lease.Until.Add(max(limit.Per, leastKept))
+			s.known[b.Lease.Nonce] = send{limiter: hashed(string(b.Limiter)), kept: kept}
 		}
 	}
 	if now.Sub(s.swept) < leastKept {
@@ -61,8 +62,8 @@ func (s *sends) end(now time.Time, nonce string, o outbox.Outcome) {
 	}
 }
 
-// all are the arguments of the script that counts them: limiter, nonce, and how long ago each ended. What is under way counts
-// from now on.
+// all are the arguments of the script that counts them: limiter, nonce, and how long ago each ended. What is under way
+// counts from now on.
 func (s *sends) all(now time.Time) []any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,8 +84,8 @@ type meeting struct {
 	runID       string
 }
 
-// meet finds out whether there is another server since the last time, and tells it of this process' own sends. It asks only
-// when a connection was made since.
+// meet finds out whether there is another server since the last time, and tells it of this process' own sends. It asks
+// only when a connection was made since.
 func (s *Store) meet(ctx context.Context) (another bool, err error) {
 	connections := s.db.Connections()
 	s.mu.Lock()
@@ -98,7 +99,8 @@ func (s *Store) meet(ctx context.Context) (another bool, err error) {
 		return false, unavailable("claim", err)
 	}
 	if another = met.runID != "" && server.RunID != met.runID; another {
-		s.options.Logger.WarnContext(ctx, "Redis is another server than before", "component", "outbox", "run_id", server.RunID)
+		s.options.Logger.WarnContext(ctx, "Redis is another server than before",
+			"component", "outbox", "run_id", server.RunID)
 		if args := s.sends.all(s.now()); len(args) > 0 {
 			if _, err := s.run(ctx, s.scripts.restamp, false, args); err != nil {
 				return false, err
@@ -119,7 +121,7 @@ func (s *Store) recognise(ctx context.Context, born string) {
 	s.mu.Unlock()
 	if before != "" && before != born {
 		s.lost.Inc()
-		s.options.Logger.ErrorContext(ctx, "Redis has lost what it held: notifications that were accepted and not yet told are gone",
+		s.options.Logger.ErrorContext(ctx, "Redis has lost what it held: what was accepted and not yet told is gone",
 			"component", "outbox", "namespace", s.options.Namespace)
 	}
 }

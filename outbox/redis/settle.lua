@@ -1,7 +1,8 @@
 -- settle ends a lease.
 --
 -- KEYS[1]  the prefix
--- ARGV[3]  nonce   [4] result: sent, retry, dead, release or folded   [5] 1: it ends the items   [6] 1: it counts as an attempt
+-- ARGV[3]  nonce   [4] result: sent, retry, dead, release or folded
+-- ARGV[5]  1: it ends the items   [6] 1: it counts as an attempt
 -- ARGV[7]  delay before the next try   [8] hold, both in microseconds   [9] why it is held
 -- ARGV[10] ref     [11] reason   [12] detail   [13] 1: apart   [14] the rest, rendered   [15] outcome, for the history
 -- ARGV[16] retention, ms   [17] what is told instead of what was folded; then the ids that were claimed, or none

@@ -1,7 +1,7 @@
 -- The settle: what becomes of a limiter, and of lanes that go on.
 
--- stamp counts a send. No more stamps are kept than any limit ever asked for, but always some, for an integration with a
--- limit that comes to share the limiter with one without.
+-- stamp counts a send. No more stamps are kept than any limit ever asked for, but always some, for an integration with
+-- a limit that comes to share the limiter with one without.
 local function stamp(limiter, nonce, per, most)
   local key = P .. STAMPS .. limiter
   call('ZADD', key, NOW, nonce)
@@ -64,8 +64,8 @@ local function back(lane, queue, number)
   overflow(lane)
 end
 
--- settleFold ends the lease of a lane that was to be folded: some of its items, which stand from a place on, become the newest
--- of them, with a body of its own.
+-- settleFold ends the lease of a lane that was to be folded: some of its items, which stand from a place on, become the
+-- newest of them, with a body of its own.
 local function settleFold(nonce, from, lane)
   local items = call('LRANGE', P .. ITEMS .. lane, from, from + 19)
   for i, text in ipairs(items) do

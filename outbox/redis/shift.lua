@@ -1,4 +1,5 @@
--- The claim: a clock that was set back, by a person or by a failover. Without this all that waits would wait for as long again.
+-- The claim: a clock that was set back, by a person or by a failover. Without this all that waits would wait for as
+-- long again.
 
 -- TICK is how much a clock may go back unnoticed, in microseconds: the claims of several relays cross.
 local TICK = 5000000

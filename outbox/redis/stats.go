@@ -33,7 +33,8 @@ func (s *Store) Stats(ctx context.Context) (outbox.Stats, error) {
 		return outbox.Stats{}, unexpected(s.scripts.stats)
 	}
 	st := outbox.Stats{
-		Full: number(l[0]) == 1, Pending: number(l[1]), Lanes: number(l[2]), InFlight: number(l[3]), Dead: number(l[4]), Oldest: fromMicros(text(l[5])),
+		Full: number(l[0]) == 1, Pending: number(l[1]), Lanes: number(l[2]), InFlight: number(l[3]), Dead: number(l[4]),
+		Oldest:   fromMicros(text(l[5])),
 		Limiters: map[relay.LimiterID]int{}, Holds: map[relay.LimiterID]time.Time{},
 		Windows: map[relay.LimiterID]outbox.Window{},
 	}

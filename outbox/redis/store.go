@@ -23,8 +23,8 @@ var _ outbox.Store = (*Store)(nil)
 type Options struct {
 	// Namespace keeps several stores in one Redis apart; default "relay".
 	Namespace string
-	// Retention is how long history, what was told in a lane, and what is saved with an alert not seen any more are kept;
-	// default 7 days.
+	// Retention is how long history, what was told in a lane, and what is saved with an alert not seen any more are
+	// kept; default 7 days.
 	Retention time.Duration
 	// DeadRetention is how long dead letters are kept; default 30 days.
 	DeadRetention time.Duration
@@ -81,7 +81,8 @@ func New(db *redisdb.DB, options Options) *Store {
 	s := &Store{options: options.withDefaults(), db: db, closing: make(chan struct{})}
 	s.sends.known = map[string]send{}
 	s.lost = promauto.With(s.options.Registerer).NewCounter(prometheus.CounterOpts{
-		Name: "relay_redis_data_lost_total", Help: "How often Redis was found to hold other data than before: it was flushed or restored.",
+		Name: "relay_redis_data_lost_total",
+		Help: "How often Redis was found to hold other data than before: it was flushed or restored.",
 	})
 	s.prefix = []string{Prefix(s.options.Namespace)}
 	s.scripts = newScripts(db)

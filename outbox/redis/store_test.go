@@ -26,9 +26,12 @@ func TestRelaysShareTheWork(t *testing.T) {
 		require.NoError(t, other.Close())
 	})
 	lane := outbox.Lane{Integration: "ops/slack/main", Destination: "#ops", GroupKey: "g", Receiver: "ops"}
-	w := outbox.Webhook{ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", ReceivedAt: time.Now(), Window: time.Minute, Entries: []outbox.Entry{{
-		Lane: lane, Limiters: []relay.LimiterID{"webhook"}, Notification: []byte(`{"version":"4"}`),
-	}}}
+	w := outbox.Webhook{
+		ID: "01ARZ3NDEKTSV4RRFFQ69G5FAV", ReceivedAt: time.Now(), Window: time.Minute,
+		Entries: []outbox.Entry{{
+			Lane: lane, Limiters: []relay.LimiterID{"webhook"}, Notification: []byte(`{"version":"4"}`),
+		}},
+	}
 	_, err := one.Accept(t.Context(), w)
 	require.NoError(t, err)
 

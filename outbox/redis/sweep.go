@@ -12,8 +12,8 @@ const (
 	sweepBound = 10 * time.Second
 )
 
-// sweep removes what is past its time, now and then, until the store is closed. Every relay does; what one has removed, the
-// others do not find.
+// sweep removes what is past its time, now and then, until the store is closed. Every relay does; what one has removed,
+// the others do not find.
 func (s *Store) sweep() {
 	ticker := time.NewTicker(s.options.SweepEvery)
 	defer ticker.Stop()

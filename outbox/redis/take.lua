@@ -84,7 +84,8 @@ local function peers(queue, most)
   for i, lane in ipairs(front) do
     local has = laneFields(lane)
     local first = item(call('LINDEX', P .. ITEMS .. lane, 0))
-    local shares = has[9] and has[9] ~= '' and not (has[3] or has[4] or has[5] or has[6] or first.late) and tonumber(has[2] or 0) == 0
+    local shares = has[9] and has[9] ~= '' and tonumber(has[2] or 0) == 0
+      and not (has[3] or has[4] or has[5] or has[6] or first.late)
     if i == 1 then peer = shares and has[9] end
     if i == 1 or peer and shares and has[9] == peer and #lanes < most then
       lanes[#lanes + 1] = lane
@@ -109,8 +110,8 @@ local function ready(queue, t)
   return t.ready
 end
 
--- take leases the next lane of a queue, or several as a digest when more are ready than there is room for. It returns the
--- batch, or when it is worth to look again.
+-- take leases the next lane of a queue, or several as a digest when more are ready than there is room for. It returns
+-- the batch, or when it is worth to look again.
 local function take(queue, nonce)
   local t = termsOf(queue)
   if ready(queue, t) == 0 then

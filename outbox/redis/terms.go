@@ -33,7 +33,8 @@ func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configura
 	var texts []string
 	for _, id := range slices.Sorted(maps.Keys(terms)) {
 		t := terms[id]
-		texts = append(texts, string(id), fmt.Sprint(t.Limit.Messages, t.Limit.Per, t.MaxInFlight, t.Backlog, t.Digest, len(t.Limiters)))
+		texts = append(texts, string(id),
+			fmt.Sprint(t.Limit.Messages, t.Limit.Per, t.MaxInFlight, t.Backlog, t.Digest, len(t.Limiters)))
 		for _, l := range t.Limiters {
 			texts = append(texts, string(l))
 		}
@@ -42,8 +43,8 @@ func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configura
 	return s.config
 }
 
-// bind writes down what a configuration says of the queues that there are. One that comes meanwhile is found by the next
-// claim.
+// bind writes down what a configuration says of the queues that there are. One that comes meanwhile is found by the
+// next claim.
 func (s *Store) bind(ctx context.Context, c *configuration, gen string) error {
 	answer, err := s.run(ctx, s.scripts.queues, false, nil)
 	if err != nil {
