@@ -52,6 +52,9 @@ func TestRedisMayBeDownAtStartAndLater(t *testing.T) {
 	for _, inbox := range inboxes() {
 		await(t, box, inbox, 1)
 	}
+	// On a busy disk a write may wait for up to two seconds; this one takes all before it along.
+	server.Do(t, "CONFIG", "SET", "appendfsync", "always")
+	server.Do(t, "SET", "synced", "1")
 	server.Kill()
 	down()
 	up()

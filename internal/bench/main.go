@@ -28,11 +28,12 @@ func main() {
 	count := flag.Int("count", 20000, "notifications per round")
 	only := flag.String("only", "", "run only the rows whose name contains this text")
 	profile := flag.String("profile", "", "write the relay's CPU profile of the last round to this file")
+	redis := flag.Bool("redis", false, "keep what is pending in a redis-server, AOF everysec, instead of a file")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, bench{rounds: *rounds, count: *count, only: *only, profile: *profile}))
+	exit(run(ctx, bench{rounds: *rounds, count: *count, only: *only, profile: *profile, shared: *redis}))
 }
 
 func exit(err error) {
@@ -52,6 +53,13 @@ func run(ctx context.Context, b bench) error {
 	b.dir, b.relay = dir, filepath.Join(dir, "relay")
 	if err := build(ctx, b.relay); err != nil {
 		return err
+	}
+	if b.shared {
+		var stop func()
+		if b.redis, stop, err = startRedis(ctx, dir); err != nil {
+			return err
+		}
+		defer stop()
 	}
 	return b.table(ctx, os.Stdout)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -81,6 +82,24 @@ func startRelay(ctx context.Context, binary, dir, config string) (*process, erro
 		return nil, errors.Join(err, p.stop(), errors.New(string(text)))
 	}
 	return p, nil
+}
+
+// startRedis starts a redis-server with its files in dir, and returns its address.
+func startRedis(ctx context.Context, dir string) (string, func(), error) {
+	addr, err := freeAddress(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	cmd := command(ctx, "redis-server", "--bind", host, "--port", port, "--dir", dir, "--save", "",
+		"--appendonly", "yes", "--appendfsync", "everysec")
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	return addr, func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}, nil
 }
 
 // command ends with ctx, and with this process if that is killed.

@@ -24,6 +24,8 @@ type bench struct {
 	profile       string // where to write the relay's CPU profile; empty: nowhere
 	sink          *process
 	started       int // stores made so far; each relay gets a new one
+	shared        bool
+	redis         string // address of the Redis to keep them in; empty: files
 }
 
 // A row is one line of the table: what is measured, the target of docs/explanation/performance.md, and the measurement.
@@ -40,8 +42,11 @@ func (b *bench) table(ctx context.Context, w io.Writer) error {
 	defer s.kill() //nolint:errcheck // it ends with this process in any case
 	b.sink = s
 
-	fmt.Fprintf(w, "%s, %d cores, embedded store with fsync; medians of %d rounds\n\n", runtime.Version(),
-		runtime.NumCPU(), b.rounds)
+	store := "embedded store with fsync"
+	if b.shared {
+		store = "Redis with AOF everysec"
+	}
+	fmt.Fprintf(w, "%s, %d cores, %s; medians of %d rounds\n\n", runtime.Version(), runtime.NumCPU(), store, b.rounds)
 	fmt.Fprintln(w, "| what | target | measured |")
 	fmt.Fprintln(w, "| --- | --- | --- |")
 	for _, r := range b.rows() {
@@ -76,6 +81,9 @@ func (b *bench) rows() []row {
 // config is the relay's configuration for n targets of the sink without a rate limit.
 func (b *bench) config(n int) string {
 	var c strings.Builder
+	if b.shared {
+		fmt.Fprintf(&c, "storage: {redis: {addresses: [%q], namespace: bench%d}}\n", b.redis, b.started)
+	}
 	c.WriteString("route: {receiver: bench}\nreceivers:\n  - name: bench\n    dingtalk_configs:\n")
 	for i := range n {
 		fmt.Fprintf(&c, "      - url: %s\n        name: t%d\n        rate_limit: {messages: 0}\n        max_in_flight: 64\n"+
