@@ -33,7 +33,7 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		if err != nil {
 			return nil, 0, err
 		}
-		l, ok := list(answer, 2)
+		l, ok := list(answer, 1)
 		switch {
 		case ok && text(l[0]) == "ok" && len(l) == 5:
 			s.recognise(ctx, text(l[1]))
@@ -46,8 +46,8 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 			s.sends.began(s.now(), batches, config.limits)
 			return batches, wait, err
 		case ok && text(l[0]) == "bind":
-			err = s.bind(ctx, config, text(l[1]))
-		case ok && text(l[0]) == "gone":
+			err = s.bind(ctx, config)
+		case ok && text(l[0]) == "gone" && len(l) == 2:
 			err = s.giveUp(ctx, c.Removed, l[1])
 		default:
 			err = unexpected(s.scripts.claim)

@@ -4,7 +4,7 @@
 -- ARGV[3]  configuration   [4] most batches   [5] lease, microseconds   [6] nonce, to which a number is added
 -- ARGV[7]  how long lanes wait for their integration, microseconds   [8] a random text
 --
--- Answers {'bind', gen} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when
+-- Answers {'bind'} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when
 -- lanes have waited too long for their integration; else {'ok', born, now, when more is due or 0, batches}. A batch is
 -- {nonce, name of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, when, rest, items}; an item
 -- {id, late, e, x, body, folded, since}. A batch without a limiter is to be folded.
@@ -21,7 +21,7 @@ local last = tonumber(state[4]) or 0
 if now < last - TICK then shift(now - last) end
 if math.abs(now - last) > TICK then call('HSET', P .. STATE, 'clock', NOW) end
 if call('HGET', terms, 'gen') ~= gen then
-  return {'bind', gen}
+  return {'bind'}
 end
 
 -- Leases that are over: their lanes go back to the front.

@@ -199,7 +199,16 @@ func (s *Store) waiting(ctx context.Context, place, notification string, most in
 
 // stand tells how pending entries stand, each at its index; what is pending no more is empty.
 func (s *Store) stand(ctx context.Context, entries []waitingEntry, bodies bool) ([]outbox.Delivery, error) {
-	args := []any{flag(bodies)}
+	s.mu.Lock()
+	config := s.config
+	s.mu.Unlock()
+	args := []any{flag(bodies), ""}
+	if config != nil {
+		if err := s.bind(ctx, config); err != nil {
+			return nil, err
+		}
+		args[1] = config.id
+	}
 	for _, e := range entries {
 		args = append(args, keyOf(e.about.lane.Key()), e.id)
 	}

@@ -1,11 +1,12 @@
 -- standing tells how pending entries stand.
 --
 -- KEYS[1]  the prefix
--- ARGV[3]  1: with their bodies; then for each: lane, id
+-- ARGV[3]  1: with their bodies   [4] configuration, or empty for that of the last claim; then for each: lane, id
 --
 -- Answers for each {when it was requeued or 0, since when what was folded into it waits or 0, tries, reason, detail, when it is
 -- tried next or 0, body}, or 0 when it is pending no more. It writes nothing.
-local terms, holds = P .. TERMS .. (call('HGET', P .. STATE, 'known') or ''), {}
+local config = ARGV[4] ~= '' and ARGV[4] or call('HGET', P .. STATE, 'known') or ''
+local terms, holds = P .. TERMS .. config, {}
 
 -- held is when the first limiter of a queue is free of its hold.
 local function held(queue)
@@ -33,5 +34,5 @@ local function stands(lane, id)
   return 0
 end
 local answer = {}
-for at = 4, #ARGV, 2 do answer[#answer + 1] = stands(ARGV[at], ARGV[at + 1]) end
+for at = 5, #ARGV, 2 do answer[#answer + 1] = stands(ARGV[at], ARGV[at + 1]) end
 return answer

@@ -43,17 +43,22 @@ func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configura
 	return s.config
 }
 
-// bind writes down what a configuration says of the queues that there are. One that comes meanwhile is found by the
-// next claim.
-func (s *Store) bind(ctx context.Context, c *configuration, gen string) error {
-	answer, err := s.run(ctx, s.scripts.queues, false, nil)
+// bind writes down what a configuration says of the queues that there are, unless that is done. One that comes meanwhile
+// is found by the next claim.
+func (s *Store) bind(ctx context.Context, c *configuration) error {
+	answer, err := s.run(ctx, s.scripts.queues, false, []any{c.id})
 	if err != nil {
 		return err
 	}
-	pairs, ok := list(answer, 0)
+	l, ok := list(answer, 3)
 	if !ok {
 		return unexpected(s.scripts.queues)
 	}
+	gen := text(l[0])
+	if gen == text(l[1]) {
+		return nil
+	}
+	pairs, _ := l[2].([]any)
 	queues, err := decodeQueues(pairs)
 	if err != nil {
 		return err
