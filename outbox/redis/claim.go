@@ -38,8 +38,7 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		case ok && text(l[0]) == "ok" && len(l) == 5:
 			s.recognise(ctx, text(l[1]))
 			batches, wait, err := s.claimed(ctx, l, until)
-			if another, meetErr := s.meet(ctx); another || meetErr != nil && err == nil {
-				// It was claimed before the server knew what this process has sent.
+			if another, _ := s.meet(ctx); another { // which did not know what this process has sent
 				s.release(ctx, batches)
 				continue
 			}
