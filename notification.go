@@ -29,6 +29,8 @@ type Notification struct {
 	ReceivedAt time.Time `json:"relayReceivedAt,omitzero"`
 	// Room is the routing room this part of the notification is for; empty when it is not bound to one.
 	Room string `json:"relayRoom,omitempty"`
+	// InsteadOf is the integration that could not be told this, when it goes to the fallback receiver; else empty.
+	InsteadOf string `json:"relayInsteadOf,omitempty"`
 }
 
 // Alerts is a list of alerts, in Alertmanager's order.

@@ -162,7 +162,7 @@ receivers:
 		"config.yaml:2: templates: nowhere/*.tmpl: matches no file",
 		"config.yaml:3: receivers: ops/slack/one and ops/slack/two send with the same credential but have different rate " +
 			"limits: the smallest holds",
-		"config.yaml:5: receivers[0].fallback: has no effect in this version of the relay",
+		`config.yaml:5: receivers[0].fallback: receiver "mail" has no integrations: nobody would be told`,
 	}, got)
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func (c *Config) validateReceivers(names map[string]bool, f *fault.List) {
 		}
 		seen[r.Name] = true
 		validateLocale(r.Locale, f.In("locale"))
-		r.validateFallback(names, f)
+		c.validateFallback(r, names, f)
 		r.WebhookAuth.validate(f.In("webhook_auth"))
 		r.Validate(f)
 	}
@@ -124,7 +125,7 @@ func (c *Config) validateRooms(names map[string]bool, f *fault.List) {
 	}
 }
 
-func (r *Receiver) validateFallback(names map[string]bool, f *fault.List) {
+func (c *Config) validateFallback(r *Receiver, names map[string]bool, f *fault.List) {
 	switch {
 	case r.Fallback == "" && r.FallbackAfter != 0:
 		f.In("fallback_after").Addf("needs a fallback")
@@ -133,12 +134,19 @@ func (r *Receiver) validateFallback(names map[string]bool, f *fault.List) {
 		f.In("fallback").Addf("there is no receiver %q", r.Fallback)
 	case r.Fallback == r.Name:
 		f.In("fallback").Addf("a receiver cannot be its own fallback")
-	default:
-		f.In("fallback").Warnf("has no effect in this version of the relay")
+	case !c.sends(r.Fallback):
+		f.In("fallback").Warnf("receiver %q has no integrations: nobody would be told", r.Fallback)
 	}
 	if r.FallbackAfter < 0 {
 		f.In("fallback_after").Addf("must be more than 0")
 	}
+}
+
+// sends reports whether a receiver has integrations.
+func (c *Config) sends(receiver string) bool {
+	return slices.ContainsFunc(c.Receivers, func(r Receiver) bool {
+		return r.Name == receiver && len(r.Integrations.Describe()) > 0
+	})
 }
 
 func (c *Config) receiverNames() map[string]bool {

@@ -49,6 +49,8 @@ type Data struct {
 	LastFiring int       `json:"-"`
 	// Late says that a person brought it back from the dead letters: it is from Since, and may be old news.
 	Late bool `json:"-"`
+	// InsteadOf is the integration that could not be told this, so that it came to the fallback receiver; else empty.
+	InsteadOf string `json:"relayInsteadOf,omitempty"`
 	// Mentions are the people to mention, as the channel writes them.
 	Mentions []string `json:"-"`
 	// Now is the time of rendering.
@@ -145,6 +147,7 @@ func newData(v relay.View, relayURL string) *Data {
 		LastTold:           t.LastTold,
 		LastFiring:         t.LastFiring,
 		Late:               t.Late,
+		InsteadOf:          n.InsteadOf,
 		Mentions:           v.Mentions,
 		Now:                v.Delivery.Now,
 		RelayURL:           relayURL,

@@ -103,8 +103,11 @@ func goldenViews(t *testing.T) map[string]relay.View {
 	late.Delivery.Tellings[0].Late = true
 	late.Delivery.Tellings[0].Since = late.Delivery.Now.Add(-26 * time.Hour)
 
+	instead := viewOf(payload(t, "single-firing"))
+	instead.Notification().InsteadOf = "ops/dingtalk/room-10086"
+
 	return map[string]relay.View{
-		"late":   late,
+		"late": late, "instead": instead,
 		"firing": firing, "resolved": resolved, "mixed": mixed, "fifty": fifty, "part": part, "truncated": truncated,
 		"hostile": viewOf(hostileNotification(t)), "unicode": viewOf(payload(t, "unicode")),
 		"bare": viewOf(payload(t, "empty-annotations")), "utf8-names": viewOf(payload(t, "utf8-label-names")),

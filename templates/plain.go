@@ -51,6 +51,9 @@ func (s *Set) Plain(locale string, v relay.View) string {
 	if d.Late {
 		line(w["late"], clock(l.zone, d.Now, d.Since))
 	}
+	if d.InsteadOf != "" {
+		line(w["instead"], field(d.InsteadOf))
+	}
 	if d.Parts > 1 {
 		line(w["part"], d.Part, d.Parts)
 	}

@@ -59,6 +59,7 @@ type App struct {
 	deliverer *deliver.Deliverer
 	servers   []*server
 
+	fallbacks     *fallbacks
 	surroundings  surroundings
 	reloadMetrics reloadMetrics
 	reloading     sync.Mutex // one reload at a time
@@ -120,6 +121,10 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 			Gatherer:   o.Registry,
 			Logger:     o.Logger,
 		},
+	}
+	a.fallbacks = &fallbacks{
+		store: store, operations: a.stores.operations, pipeline: a.pipeline.Load, intake: a.surroundings.intake,
+		now: time.Now, logger: o.Logger, told: newFallbackMetric(o.Registry),
 	}
 	if err := a.use(ctx, c); err != nil {
 		return nil, &ConfigError{err}

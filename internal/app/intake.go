@@ -127,12 +127,19 @@ func (in *intake) answer(ctx context.Context, w outbox.Webhook, a outbox.Accepte
 func (in *intake) entries(ctx context.Context, p *pipeline, r webhook.Request) []outbox.Entry {
 	var entries []outbox.Entry
 	for _, part := range p.cut(r.Notification, r.Receiver) {
-		made := bodies{}
-		setups := p.receivers[part.Receiver]
-		for i := range setups {
-			for _, b := range made.of(p, &setups[i], part) {
-				entries = append(entries, in.entry(ctx, &setups[i], b))
-			}
+		entries = append(entries, in.entriesOf(ctx, p, part)...)
+	}
+	return entries
+}
+
+// entriesOf is what a part means for each destination of its receiver.
+func (in *intake) entriesOf(ctx context.Context, p *pipeline, part route.Part) []outbox.Entry {
+	var entries []outbox.Entry
+	made := bodies{}
+	setups := p.receivers[part.Receiver]
+	for i := range setups {
+		for _, b := range made.of(p, &setups[i], part) {
+			entries = append(entries, in.entry(ctx, &setups[i], b))
 		}
 	}
 	return entries

@@ -52,6 +52,7 @@ func (a *App) use(ctx context.Context, c *config.Config) error {
 	}
 	a.deliverer.Replace(p.setups)
 	p.intake.metrics.of(p.setups)
+	a.fallbacks.exist(c)
 	a.reloadMetrics.loaded(c)
 	return nil
 }

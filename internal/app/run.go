@@ -17,6 +17,7 @@ func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { a.deliverer.Run(ctx) })
 	background.Go(func() { a.reloadOn(ctx, a.options.Reloads) })
+	background.Go(func() { a.fallbacks.run(ctx) })
 	if a.stores.redis != nil {
 		background.Go(func() { a.stores.redis.watch(ctx, func() uint64 { return a.pipeline.Load().config.Hash() }) })
 	}

@@ -38,6 +38,7 @@ func Append(b []byte, n *relay.Notification) []byte {
 		b = appendTime(append(b, `,"relayReceivedAt":`...), n.ReceivedAt)
 	}
 	b = appendField(b, `,"relayRoom":`, n.Room)
+	b = appendField(b, `,"relayInsteadOf":`, n.InsteadOf)
 	return append(b, '}')
 }
 

@@ -79,6 +79,8 @@ func (r *Reader) notificationOwn(name []byte, n *relay.Notification) bool {
 		n.ReceivedAt = r.time()
 	case "relayRoom":
 		n.Room = r.text()
+	case "relayInsteadOf":
+		n.InsteadOf = r.text()
 	default:
 		return false
 	}
