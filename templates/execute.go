@@ -2,6 +2,7 @@ package templates
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
@@ -51,7 +52,7 @@ func (c *compiled) compileText(l *language, src string) error {
 		return nil
 	}
 	all := treesOf(t.Templates())
-	if err := missingTemplate(t.Tree, all); err != nil {
+	if err := cmp.Or(missingTemplate(t.Tree, all), l.missingWord(t.Tree, all)); err != nil {
 		return err
 	}
 	guard(all)
@@ -81,7 +82,7 @@ func (c *compiled) compileHTML(l *language, src string) error {
 		return nil
 	}
 	all := htmlTreesOf(t.Templates())
-	if err := missingTemplate(t.Tree, all); err != nil {
+	if err := cmp.Or(missingTemplate(t.Tree, all), l.missingWord(t.Tree, all)); err != nil {
 		return err
 	}
 	guard(all)

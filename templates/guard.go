@@ -148,7 +148,63 @@ func missingTemplate(t *parse.Tree, trees map[string]*parse.Tree) error {
 	return fault
 }
 
-// missing tells of each call in the team's files of a template that nobody defines.
+// missingWord follows the calls from t and tells of the first of a word that the locale lacks. A word whose key is
+// computed is found when it is wanted.
+func (l *language) missingWord(t *parse.Tree, trees map[string]*parse.Tree) error {
+	var fault error
+	look := func(in *parse.Tree) {
+		if in == nil {
+			return
+		}
+		eachWord(in.Root, func(n *parse.StringNode) {
+			if _, ok := l.words[n.Text]; !ok && fault == nil {
+				location, _ := in.ErrorContext(n)
+				fault = fmt.Errorf("template: %s: no word %q in %s", location, n.Text, l.locale)
+			}
+		})
+	}
+	look(t)
+	eachCall(t, trees, func(_ *parse.Tree, call *parse.TemplateNode) { look(trees[call.Name]) })
+	return fault
+}
+
+// eachWord visits the key of each {{ word "key" }} below a node, wherever in a pipeline it stands.
+func eachWord(root parse.Node, visit func(*parse.StringNode)) {
+	var pipe func(p *parse.PipeNode)
+	pipe = func(p *parse.PipeNode) {
+		if p == nil {
+			return
+		}
+		for _, c := range p.Cmds {
+			if name, ok := c.Args[0].(*parse.IdentifierNode); ok && name.Ident == "word" && len(c.Args) > 1 {
+				if key, ok := c.Args[1].(*parse.StringNode); ok {
+					visit(key)
+				}
+			}
+			for _, arg := range c.Args {
+				if inner, ok := arg.(*parse.PipeNode); ok {
+					pipe(inner)
+				}
+			}
+		}
+	}
+	walk(root, func(n parse.Node) {
+		switch n := n.(type) {
+		case *parse.ActionNode:
+			pipe(n.Pipe)
+		case *parse.IfNode:
+			pipe(n.Pipe)
+		case *parse.RangeNode:
+			pipe(n.Pipe)
+		case *parse.WithNode:
+			pipe(n.Pipe)
+		case *parse.TemplateNode:
+			pipe(n.Pipe)
+		}
+	})
+}
+
+// missing tells of each call in the team's files of a template that nobody defines, or of a word that the locale lacks.
 func (l *language) missing(files []file) []error {
 	ours := map[string]file{}
 	for _, f := range files {
@@ -167,6 +223,12 @@ func (l *language) missing(files []file) []error {
 			if call, ok := n.(*parse.TemplateNode); ok && l.text.Lookup(call.Name) == nil {
 				location, _ := t.ErrorContext(n)
 				faults = append(faults, fmt.Errorf("%s: template: %s: template %q is not defined", f.path, location, call.Name))
+			}
+		})
+		eachWord(t.Root, func(n *parse.StringNode) {
+			if _, ok := l.words[n.Text]; !ok {
+				location, _ := t.ErrorContext(n)
+				faults = append(faults, fmt.Errorf("%s: template: %s: no word %q in %s", f.path, location, n.Text, l.locale))
 			}
 		})
 	}

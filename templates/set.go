@@ -59,6 +59,7 @@ type Set struct {
 
 	mu       sync.Mutex
 	compiled map[sourceKey]*compiled
+	zones    map[string]*Set
 }
 
 var _ relay.Renderer = (*Set)(nil)
@@ -114,6 +115,29 @@ func New(c Config) (*Set, error) {
 // Warnings are what looks wrong in the templates but keeps nothing from working: a glob without a match, a call of a
 // template that nobody defines, in a template that nobody has called yet.
 func (s *Set) Warnings() []error { return s.warnings }
+
+// In returns the same templates for another time zone, under its IANA name: the same Set for the same name.
+func (s *Set) In(timezone string) (relay.Renderer, error) {
+	if timezone == s.config.Timezone {
+		return s, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if set := s.zones[timezone]; set != nil {
+		return set, nil
+	}
+	config := s.config
+	config.Timezone = timezone
+	set, err := New(config)
+	if err != nil {
+		return nil, err
+	}
+	if s.zones == nil {
+		s.zones = map[string]*Set{}
+	}
+	s.zones[timezone] = set
+	return set, nil
+}
 
 // Text implements relay.Renderer.
 func (s *Set) Text(locale, src string) (relay.Template, error) {

@@ -41,10 +41,11 @@ func TestTeamsTemplatesReplaceOurs(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	set, err := templates.New(templates.Config{Globs: []string{
-		"/nowhere/*.tmpl", write(t, "team.tmpl", "{{ define \"unused\" }}\n  {{ template \"nosuch\" . }}{{ end }}"),
+		"/nowhere/*.tmpl", write(t, "team.tmpl", "{{ define \"unused\" }}\n  {{ template \"nosuch\" . }}{{ if word \"typo\" }}{{ end }}{{ end }}"),
 	}})
 	require.NoError(t, err)
-	require.Len(t, set.Warnings(), 2)
+	require.Len(t, set.Warnings(), 3)
+	require.ErrorContains(t, set.Warnings()[2], `no word "typo" in zh-CN`)
 	require.EqualError(t, set.Warnings()[0], "/nowhere/*.tmpl: matches no file")
 	require.ErrorContains(t, set.Warnings()[1], `team.tmpl: template: team.tmpl:2:14: template "nosuch" is not defined`)
 }
@@ -58,6 +59,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"missing end":        {"{{ if .Status }}\nx", `template: template:2: unexpected EOF`},
 		"missing template":   {"one\n two {{ template \"nosuch\" . }}", `template: template:2:17: template "nosuch" is not defined`},
 		"bad token":          {"{{ range .Alerts }}{{ .Labels ! }}{{ end }}", `template: template:1:30: unexpected "!" in operand`},
+		"missing word":       {"one\n {{ with (word \"typo\") }}{{ end }}", `template: template:2:15: no word "typo" in en`},
 		"undefined variable": {"{{ $x }}", `template: template:1:6: undefined variable "$x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
