@@ -15,6 +15,8 @@ type Common struct {
 	SendResolved *bool `yaml:"send_resolved,omitempty"`
 	// Locale is zh-CN or en; default: global.locale.
 	Locale string `yaml:"locale,omitempty"`
+	// Timezone is the IANA name of the zone in which times are shown; default: global.timezone.
+	Timezone string `yaml:"timezone,omitempty"`
 	// Timeout bounds one call to the vendor; default 10s.
 	Timeout model.Duration `yaml:"timeout,omitempty"`
 	// RateLimit replaces the vendor's documented limit.

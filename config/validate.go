@@ -32,9 +32,7 @@ func (c *Config) validate(f *fault.List) {
 
 func (g *Global) validate(f *fault.List) {
 	validateLocale(g.Locale, f.In("locale"))
-	if _, err := time.LoadLocation(g.Timezone); err != nil || strings.HasPrefix(g.Timezone, "/") {
-		f.In("timezone").Addf("unknown time zone; a name like Asia/Shanghai is expected")
-	}
+	validateTimezone(g.Timezone, f.In("timezone"))
 	g.WebhookAuth.validate(f.In("webhook_auth"))
 	g.APIAuth.validate(f.In("api_auth"))
 	g.Integrations.Validate(f)
@@ -92,6 +90,9 @@ func (c *Config) validateReceivers(names map[string]bool, f *fault.List) {
 		}
 		seen[r.Name] = true
 		validateLocale(r.Locale, f.In("locale"))
+		if r.Timezone != "" {
+			validateTimezone(r.Timezone, f.In("timezone"))
+		}
 		c.validateFallback(r, names, f)
 		r.WebhookAuth.validate(f.In("webhook_auth"))
 		r.Validate(f)
@@ -155,6 +156,12 @@ func (c *Config) receiverNames() map[string]bool {
 		names[r.Name] = true
 	}
 	return names
+}
+
+func validateTimezone(name string, f *fault.List) {
+	if _, err := time.LoadLocation(name); err != nil || strings.HasPrefix(name, "/") {
+		f.Addf("unknown time zone; a name like Asia/Shanghai is expected")
+	}
 }
 
 // validateLocale accepts an empty locale, which stands for the one above it.

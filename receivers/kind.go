@@ -1,9 +1,11 @@
 package receivers
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
@@ -73,7 +75,7 @@ func typeOf(key string) string { return strings.TrimSuffix(key, suffix) }
 type kind struct {
 	list            func() any
 	validateGlobals func(g *Globals, f *fault.List)
-	setDefaults     func(list any, locale string, g *Globals)
+	setDefaults     func(list any, r *Receiver, g *Globals)
 	validate        func(list any, f *fault.List)
 	build           func(list any, env relay.Env, f *fault.List, found func(relay.Setup, *fault.List))
 }
@@ -101,13 +103,13 @@ func integration[C, G any, P settings[C, G]](
 				v.Validate(f)
 			}
 		},
-		setDefaults: func(list any, locale string, g *Globals) {
+		setDefaults: func(list any, r *Receiver, g *Globals) {
 			items := *list.(*[]C)
 			for i := range items {
 				item := P(&items[i])
-				if shared := item.Shared(); shared.Locale == "" {
-					shared.Locale = locale
-				}
+				shared := item.Shared()
+				shared.Locale = cmp.Or(shared.Locale, r.Locale)
+				shared.Timezone = cmp.Or(shared.Timezone, r.Timezone)
 				item.SetDefaults(globals(g))
 			}
 		},
@@ -124,6 +126,11 @@ func integration[C, G any, P settings[C, G]](
 				if f.Item(i).Failed() {
 					continue
 				}
+				env, err := inZone(env, P(&item).Shared().Timezone)
+				f.Item(i).In("timezone").Add(err)
+				if err != nil {
+					continue
+				}
 				setup, err := construct(item, env)
 				if err == nil {
 					setup.Concerned, err = env.People.Concerned(P(&item).Mentioned())
@@ -137,6 +144,19 @@ func integration[C, G any, P settings[C, G]](
 			}
 		},
 	}
+}
+
+// inZone is env with templates that show times in another zone; env itself, when none is named.
+func inZone(env relay.Env, timezone string) (relay.Env, error) {
+	set, ok := env.Templates.(interface {
+		In(timezone string) (relay.Renderer, error)
+	})
+	if timezone == "" || !ok { // a renderer of a test may know no zones
+		return env, nil
+	}
+	var err error
+	env.Templates, err = set.In(timezone)
+	return env, err
 }
 
 // validateShared checks the keys that every integration has.
@@ -157,6 +177,9 @@ func validateShared(c *relay.Common, f *fault.List) {
 	case "", relay.BacklogMerge, relay.BacklogEach:
 	default:
 		f.In("backlog").Addf("must be merge or each")
+	}
+	if _, err := time.LoadLocation(c.Timezone); err != nil || strings.HasPrefix(c.Timezone, "/") {
+		f.In("timezone").Addf("unknown time zone; a name like Asia/Shanghai is expected")
 	}
 	switch c.Locale {
 	case "", relay.LocaleChinese, relay.LocaleEnglish:

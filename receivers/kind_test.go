@@ -71,10 +71,11 @@ func TestKind(t *testing.T) {
 - {number: 13}
 - {number: 114, wake: [alice, bob]}
 `)
-	k.setDefaults(list, relay.LocaleChinese, new(Globals))
+	k.setDefaults(list, &Receiver{Locale: relay.LocaleChinese, Timezone: "Asia/Shanghai"}, new(Globals))
 	items := *list.(*[]pager)
 	require.Equal(t, relay.LocaleEnglish, items[0].Locale, "its own locale stays")
 	require.Equal(t, relay.LocaleChinese, items[1].Locale, "the receiver's locale")
+	require.Equal(t, "Asia/Shanghai", items[1].Timezone, "the receiver's zone")
 	require.Equal(t, "+49", items[0].Prefix, "the global prefix")
 	require.Equal(t, "+1", items[1].Prefix, "its own prefix stays")
 

@@ -54,13 +54,15 @@ type Receiver struct {
 	Name string `yaml:"name"`
 	// Locale is zh-CN or en; default: global.locale.
 	Locale string `yaml:"locale,omitempty"`
+	// Timezone is the IANA name of the zone in which times are shown; default: global.timezone.
+	Timezone string `yaml:"timezone,omitempty"`
 	// Integrations are the items of slack_configs and its like.
 	Integrations Configs `yaml:",inline"`
 }
 
 // SetDefaults fills what the receiver's items leave open from the receiver and from global:.
 func (r *Receiver) SetDefaults(g *Globals) {
-	r.Integrations.each(func(_ string, k kind, list any) { k.setDefaults(list, r.Locale, g) })
+	r.Integrations.each(func(_ string, k kind, list any) { k.setDefaults(list, r, g) })
 }
 
 // Validate adds what is wrong with the items. The list is at the receiver.
