@@ -57,11 +57,17 @@ func complain(stderr io.Writer, err error) {
 	}
 }
 
-// addConfigShow adds relay config show, which prints a configuration with its defaults and without its secrets.
-func addConfigShow(root *kingpin.Application, commands map[string]command) {
-	cmd := root.Command("config", "Work with the configuration.").
-		Command("show", "Print the configuration, defaults filled in and secrets left out.")
+// addConfig adds relay config show, which prints a configuration with its defaults and without its secrets, and relay
+// config schema.
+func addConfig(root *kingpin.Application, commands map[string]command) {
+	group := root.Command("config", "Work with the configuration.")
+	cmd := group.Command("show", "Print the configuration, defaults filled in and secrets left out.")
 	file := configFileFlag(cmd)
+	schema := group.Command("schema", "Print the JSON Schema of a configuration file, for editors.")
+	commands[schema.FullCommand()] = func(_ context.Context, stdout, stderr io.Writer) int {
+		_, err := stdout.Write(config.Schema())
+		return exitCode(stderr, err)
+	}
 
 	commands[cmd.FullCommand()] = func(_ context.Context, stdout, stderr io.Writer) int {
 		cfg, err := config.Load(*file)

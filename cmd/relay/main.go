@@ -66,7 +66,7 @@ func newProgram(stdout, stderr io.Writer) (*kingpin.Application, map[string]comm
 	addServe(root, commands)
 	addDemo(root, commands)
 	addCheckConfig(root, commands)
-	addConfigShow(root, commands)
+	addConfig(root, commands)
 	addTemplateRender(root, commands)
 	addSendTest(root, commands)
 	addRoutesTest(root, commands)

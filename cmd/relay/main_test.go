@@ -180,7 +180,7 @@ func TestReferenceHasEveryFlag(t *testing.T) {
 		_, page, found := strings.Cut(string(text), "\n## `relay "+name)
 		require.True(t, found, "no heading for relay %s", name)
 		page, _, _ = strings.Cut(page, "\n## ")
-		require.NotEmpty(t, flagsOf(model.CmdGroupModel, name), "relay %s", name)
+		require.Equal(t, name != "config schema", len(flagsOf(model.CmdGroupModel, name)) > 0, "relay %s", name)
 		for _, flag := range flagsOf(model.CmdGroupModel, name) {
 			require.Contains(t, page, "`--"+flag.Name+"`", "relay %s", name)
 			for _, value := range flag.Default {
