@@ -21,7 +21,7 @@ type Store interface {
 	// Accept is durable when it returns nil: the dedupe mark, the snapshots and every entry of one webhook, all or
 	// nothing. It compares with the slot again in the same step, so of parallel copies one is accepted and the others
 	// are duplicates. An entry whose State equals the last one accepted in its lane is left out, unless the webhook is a
-	// reminder. Accepting the same ID twice accepts it once.
+	// reminder; so is a silent one, which changes that State. Accepting the same ID twice accepts it once.
 	Accept(ctx context.Context, w Webhook) (Accepted, error)
 
 	// Claim leases work for the integrations that c names. One batch is one send slot of one limiter, or one lane to fold.
@@ -102,6 +102,9 @@ type Entry struct {
 	Limiters []relay.LimiterID
 	// State is that of this part of the notification alone.
 	State dedupe.State
+	// Silent says that nothing is to be told: only State, and Told where the lane has nothing pending, are kept of it, for a
+	// lane that is known. Where resolved alerts are not told, what fires again has changed all the same.
+	Silent bool
 	// Notification is the part to tell, as JSON.
 	Notification []byte
 	// Told is what a reader knows once this entry is sent: the firing alerts of the part, by fingerprint, with their

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,7 +113,7 @@ func (in *intake) answer(ctx context.Context, w outbox.Webhook, a outbox.Accepte
 	switch {
 	case a.Duplicate:
 		message = "Notification is a duplicate"
-	case len(w.Entries) == 0:
+	case !slices.ContainsFunc(w.Entries, func(e outbox.Entry) bool { return !e.Silent }):
 		message = "Notification accepted, but no integration is to tell it"
 		in.metrics.untold.Inc()
 	}
@@ -169,6 +170,7 @@ func (in *intake) entry(ctx context.Context, s *relay.Setup, b *body) outbox.Ent
 		Destination:  destination,
 		Limiters:     limiters,
 		State:        b.state,
+		Silent:       b.silent,
 		Notification: b.json,
 		Told:         b.told,
 	}
@@ -192,7 +194,7 @@ func destinationOf(s *relay.Setup, n *relay.Notification) (d relay.Destination, 
 
 // A body is a part of a notification in the form in which it is stored: made once for all integrations it goes to.
 type body struct {
-	route.Part
+	piece
 
 	json  []byte
 	state dedupe.State
@@ -204,13 +206,13 @@ type bodies map[form][]*body
 
 type form struct{ firing, byRoom bool }
 
-// of is what of a part is told to an integration; nothing when that says nothing.
+// of is what of a part is told to an integration, or has ended in silence for it.
 func (made bodies) of(p *pipeline, s *relay.Setup, part route.Part) []*body {
 	f := form{!s.SendResolved, p.apart(s)}
 	told, ok := made[f]
 	if !ok {
 		for _, piece := range p.pieces(s, part) {
-			told = append(told, &body{Part: piece})
+			told = append(told, &body{piece: piece})
 		}
 		made[f] = told
 	}
@@ -222,7 +224,10 @@ func (b *body) encode() {
 		return
 	}
 	n := b.Notification
-	b.json = wire.Append(nil, n)
+	b.json = []byte{}
+	if !b.silent {
+		b.json = wire.Append(nil, n)
+	}
 	b.state = dedupe.StateOfAlerts(n.Alerts, n.TruncatedAlerts)
 	b.told = make(map[string]time.Time, len(n.Alerts))
 	for i := range n.Alerts {

@@ -214,3 +214,18 @@ basic_auth_users: {alertmanager: $2y$04$d1HLfRROMGYeVPvVI0VWWOcOIWvWlZv0L1O/zqRy
 		require.Equal(t, http.StatusNotFound, code, path)
 	}
 }
+
+// TestWhatFiresAgainIsToldWhereResolvedIsNot: Prometheus may let an alert fire again with its old start.
+func TestWhatFiresAgainIsToldWhereResolvedIsNot(t *testing.T) {
+	t.Parallel()
+	box, text := vendors(t)
+	p := start(t, t.TempDir(), strings.Replace(text, `channel: "#ops"`, `channel: "#ops", send_resolved: false`, 1), nil)
+	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
+	await(t, box, sandbox.InboxSlack, 1)
+	p.accept(t, "accepted", notification("HighLatency", resolved("checkout")))
+	await(t, box, sandbox.InboxEmail, 2)
+	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
+	require.Contains(t, await(t, box, sandbox.InboxSlack, 2), "checkout is too slow")
+	await(t, box, sandbox.InboxEmail, 3)
+	require.Len(t, box.Inbox(sandbox.InboxSlack), 2)
+}

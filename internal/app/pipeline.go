@@ -147,16 +147,32 @@ func (p *pipeline) cut(n *relay.Notification, receiver string) []route.Part {
 // apart reports whether each room of a part is told apart to an integration.
 func (p *pipeline) apart(s *relay.Setup) bool { return s.ByRoom && p.isolate }
 
-// pieces are what of a part is told to an integration.
-func (p *pipeline) pieces(s *relay.Setup, part route.Part) []route.Part {
-	if !s.SendResolved {
-		var any bool
-		if part, any = route.Firing(part); !any {
-			return nil
+// A piece is what of a part concerns one destination of an integration.
+type piece struct {
+	route.Part
+
+	// silent says that it is not told: all its alerts are resolved, where that is of no interest. It is whole then, so that
+	// it goes where they were told.
+	silent bool
+}
+
+// pieces are what of a part concerns an integration.
+func (p *pipeline) pieces(s *relay.Setup, part route.Part) []piece {
+	parts := []route.Part{part}
+	if p.apart(s) {
+		parts = route.ByRoom(part)
+	}
+	pieces := make([]piece, len(parts))
+	for i, part := range parts {
+		pieces[i] = piece{Part: part}
+		if s.SendResolved {
+			continue
+		}
+		if firing, any := route.Firing(part); any {
+			pieces[i].Part = firing
+		} else {
+			pieces[i].silent = true
 		}
 	}
-	if p.apart(s) {
-		return route.ByRoom(part)
-	}
-	return []route.Part{part}
+	return pieces
 }

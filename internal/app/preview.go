@@ -100,7 +100,9 @@ func (b *Bench) Ways(n *relay.Notification, c Choice) ([]Way, error) {
 			}
 			known = true
 			for _, piece := range b.pipeline.pieces(&setups[i], part) {
-				ways = append(ways, wayOf(&setups[i], piece))
+				if !piece.silent {
+					ways = append(ways, wayOf(&setups[i], piece.Part))
+				}
 			}
 		}
 	}

@@ -53,6 +53,7 @@ type acceptance struct {
 
 	answer outbox.Accepted
 	kept   []int // entries that are stored
+	silent []silenced
 	record *record
 	mark   mark
 }
@@ -78,6 +79,11 @@ func (a *acceptance) stage(g *group) error {
 	g.ids[w.ID] = true
 	for _, n := range a.kept {
 		g.states[a.keys[n]] = w.Entries[n].State
+	}
+	for n := range w.Entries {
+		if w.Entries[n].Silent {
+			a.silence(g, n)
+		}
 	}
 	a.answer = outbox.Accepted{ID: w.ID, Entries: len(a.kept)}
 	a.mark = mark{w.State, nanos(g.now), w.ID, s.next()}
@@ -113,6 +119,9 @@ func (m mark) repeated(state dedupe.State, now time.Time, window time.Duration) 
 func (a *acceptance) choose(g *group, reminder bool) {
 	inWebhook := map[outbox.LaneKey]dedupe.State{}
 	for n, e := range a.webhook.Entries {
+		if e.Silent {
+			continue
+		}
 		key := a.keys[n]
 		state, known := inWebhook[key]
 		if !known {
@@ -129,6 +138,35 @@ func (a *acceptance) choose(g *group, reminder bool) {
 		inWebhook[key] = e.State
 		a.kept = append(a.kept, n)
 	}
+}
+
+// A silenced lane has another state from now on, and nothing to tell.
+type silenced struct {
+	key   outbox.LaneKey
+	state dedupe.State
+	seq   uint64 // of its new record; 0 when the one it has stays
+}
+
+// silence changes what is known of the lane of a silent entry. While something is pending in it, the file learns of it
+// with what is settled next.
+func (a *acceptance) silence(g *group, n int) {
+	s, e, lane := a.store, a.webhook.Entries[n], a.keys[n]
+	known, ok := s.lanes[lane]
+	if _, staged := g.states[lane]; !ok && !staged {
+		return
+	}
+	g.states[lane] = e.State
+	change := silenced{key: lane, state: e.State}
+	if known.seq != 0 && !s.schedule.Has(lane) {
+		change.seq = s.next()
+		now := g.now
+		g.write(func(t *tables) error {
+			told := decodeTold(t.lanes.Get(key(known.seq)))
+			told.state, told.at, told.alerts = e.State, now, e.Told
+			return t.lanes.Put(key(change.seq), told.encode(known.newest))
+		})
+	}
+	a.silent = append(a.silent, change)
 }
 
 func (a *acceptance) writeMark(g *group) {
@@ -162,6 +200,15 @@ func (a *acceptance) apply(g *group) {
 		s.replaced++
 	}
 	s.marks[w.Slot] = a.mark
+	for _, change := range a.silent {
+		lane := s.lanes[change.key]
+		lane.state, lane.at = change.state, nanos(g.now)
+		if change.seq != 0 {
+			lane.seq = change.seq
+			s.replaced++
+		}
+		s.lanes[change.key] = lane
+	}
 	if a.record == nil {
 		return
 	}

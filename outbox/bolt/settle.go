@@ -343,6 +343,21 @@ func decodeTold(value []byte) toldRecord {
 	return t
 }
 
+// encode is what decodeTold reads; newest is told.newest.
+func (t *toldRecord) encode(newest int64) []byte {
+	var alerts encoder
+	alerts.told(t.alerts)
+	e := make(encoder, 0, 64+len(t.ref)+len(alerts))
+	e.raw(t.key[:])
+	e.raw(t.state[:])
+	e.time(t.at)
+	e.int(int(newest))
+	e.text(string(t.ref))
+	e.bytes(alerts)
+	e.int(int(nanos(t.toldAt)))
+	return e
+}
+
 // last reads a number at the end of a value, which the first files have not.
 func (d *decoder) last() int64 {
 	if len(d.rest) == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/dedupe"
 	"github.com/alertrelay/relay/outbox"
 )
 
@@ -67,7 +68,8 @@ func acceptTests() map[string]func(*testing.T, *fixture) {
 			require.False(t, f.recall(w).Duplicate)
 			require.False(t, f.accept(f.copyOf(w)).Duplicate)
 		},
-		"of parallel copies one is accepted": testParallelCopies,
+		"what is silent only changes the state of its lane": testSilent,
+		"of parallel copies one is accepted":                testParallelCopies,
 		"accepting the same ID twice accepts it once": func(t *testing.T, f *fixture) {
 			w := f.webhook("g")
 			f.accept(w)
@@ -162,6 +164,39 @@ func acceptTests() map[string]func(*testing.T, *fixture) {
 			require.ErrorIs(t, f.Settle(ctx, outbox.Lease{}, outbox.Outcome{}), outbox.ErrUnavailable)
 		},
 	}
+}
+
+// testSilent: what is told without resolved alerts fires, ends in silence and fires again, with its old start.
+func testSilent(t *testing.T, f *fixture) {
+	t.Helper()
+	state := dedupe.State{1}
+	say := func(silent bool) outbox.Accepted {
+		w := f.webhook("g")
+		w.Entries[0].State, w.Entries[0].Silent = state, silent
+		w.Entries[0].Told = map[string]time.Time{"a": f.Now()}
+		if silent {
+			w.Entries[0].State, w.Entries[0].Notification, w.Entries[0].Told = dedupe.State{2}, []byte{}, map[string]time.Time{}
+		}
+		return f.accept(w)
+	}
+	require.Zero(t, say(true).Entries, "of a lane that nobody knows there is nothing to keep")
+	require.Zero(t, f.stats().Pending)
+	require.Equal(t, 1, say(false).Entries)
+	require.Zero(t, say(false).Entries, "unchanged")
+
+	require.Zero(t, say(true).Entries)
+	require.Equal(t, 1, say(false).Entries, "also while it waits")
+	require.Equal(t, 2, f.stats().Pending)
+	for range 2 {
+		b := f.claimOne()
+		f.settle(b, sent(b))
+	}
+
+	require.Zero(t, say(false).Entries, "told, and unchanged")
+	require.Zero(t, say(true).Entries)
+	require.Zero(t, f.stats().Pending)
+	require.Equal(t, 1, say(false).Entries)
+	require.Empty(t, f.claimOne().Lanes[0].Told, "so it is new")
 }
 
 func testParallelCopies(t *testing.T, f *fixture) {

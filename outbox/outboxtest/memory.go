@@ -160,6 +160,12 @@ func (m *Memory) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted,
 	stored := 0
 	for i, e := range w.Entries {
 		l := m.lane(e.Lane)
+		if e.Silent {
+			if l.state = e.State; len(l.items) == 0 {
+				l.told = e.Told
+			}
+			continue
+		}
 		if l.known && l.state == e.State && !w.Reminder && !same {
 			continue
 		}

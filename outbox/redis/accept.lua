@@ -6,7 +6,7 @@
 -- ARGV[10] most entries pending            [11] most bytes pending
 -- ARGV[12] how many saved alerts, then for each: key, value
 -- then     how many bodies, then each
--- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest
+-- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest, 1: silent
 --
 -- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
@@ -27,10 +27,12 @@ end
 
 local saved = 12
 local bodies = saved + 2 * ARGV[saved] + 1
-local repeated, states, kept, size = ARGV[7] == '1' or same, {}, {}, 0
-for at = bodies + ARGV[bodies] + 1, #ARGV, 9 do
+local repeated, states, kept, silent, size = ARGV[7] == '1' or same, {}, {}, {}, 0
+for at = bodies + ARGV[bodies] + 1, #ARGV, 10 do
   local lane, part = ARGV[at], ARGV[at + 4]
-  if repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
+  if ARGV[at + 9] == '1' then
+    silent[#silent + 1] = at
+  elseif repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
     states[lane] = part
     kept[#kept + 1] = at
   end
@@ -41,6 +43,13 @@ call('SET', P .. MARK .. slot, state .. NOW .. id, 'PX', ARGV[9])
 for at = saved + 1, bodies - 2, 2 do
   call('SET', P .. SAVED .. ARGV[at], NOW .. ARGV[at + 1], 'NX', 'PX', ARGV[9])
 end
+for _, at in ipairs(silent) do
+  local lane = P .. LANE .. ARGV[at]
+  if call('HEXISTS', lane, 's') == 1 then
+    call('HSET', lane, 's', ARGV[at + 4])
+    if call('EXISTS', P .. ITEMS .. ARGV[at]) == 0 then call('HSET', lane, 'x', ARGV[at + 8]) end
+  end
+end
 local stored, fields = {}, {}
 local function store(field, value)
   fields[#fields + 1], fields[#fields + 2] = field, value
@@ -48,7 +57,7 @@ local function store(field, value)
 end
 for _, at in ipairs(kept) do
   local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 6]
-  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 9)
+  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 10)
   store('e' .. n, ARGV[at + 7])
   store('x' .. n, ARGV[at + 8])
   if not stored[k] then store('b' .. k, ARGV[bodies + 1 + k]) end
