@@ -50,7 +50,7 @@ type fallbacks struct {
 
 func newFallbackMetric(r prometheus.Registerer) *prometheus.CounterVec {
 	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_notifications_fallback_total",
+		Name: "relay_notifications_rerouted_total",
 		Help: "Entries that were told to the fallback receiver, because their destination could not be told.",
 	}, []string{"receiver", "fallback"})
 }

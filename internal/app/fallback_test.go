@@ -253,7 +253,7 @@ receivers:
 	shown := await(t, box, sandbox.InboxEmail, 1)
 	require.Contains(t, shown, "checkout is too slow")
 	require.Contains(t, shown, "ops/slack/hook could not be told, so it comes here")
-	require.Equal(t, "1", p.metric(t, `relay_notifications_fallback_total{fallback="mail",receiver="ops"}`))
+	require.Equal(t, "1", p.metric(t, `relay_notifications_rerouted_total{fallback="mail",receiver="ops"}`))
 
 	box.Slack.Repair("")
 	require.NotContains(t, await(t, box, sandbox.InboxSlack, 1), "so it comes here")
