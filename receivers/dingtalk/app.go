@@ -85,6 +85,7 @@ func newApp(c Config, env relay.Env) (relay.Setup, error) {
 	a.token = accesstoken.New(env, id, a.fetcher(c.AppKey, appSecret))
 	setup := c.Setup(relay.Limit{Messages: rateMessages, Per: ratePer})
 	setup.Integration = a
+	setup.ByRoom = relay.SpeakOfRooms(c.ConversationID)
 	if setup.Name == "" {
 		setup.Name = "app-" + c.AppKey
 	}

@@ -70,7 +70,7 @@ func behindToken(answer http.HandlerFunc) http.HandlerFunc {
 
 func TestAppContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range []dingtalk.Config{application("markdown"), application("actionCard"), application("card")} {
+	for _, c := range []dingtalk.Config{application("actionCard"), application("card")} {
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
 		faults = append(faults, appAnswers()...)
 		t.Run(c.MessageType, func(t *testing.T) {
@@ -190,6 +190,7 @@ func checkApp(t *testing.T, m relay.Message) {
 // TestAppGolden: what an application sends of each notification.
 func TestAppGolden(t *testing.T) {
 	t.Parallel()
+	env := receiverstest.Env(t, words(t))
 	for _, c := range applications() {
 		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
 			for _, story := range receiverstest.Stories() {
@@ -197,7 +198,7 @@ func TestAppGolden(t *testing.T) {
 					t.Parallel()
 					c := c
 					c.Locale, c.MaxParts = locale, 2
-					setup := buildApp(t, c, receiverstest.Env(t, words(t)), "http://localhost")
+					setup := buildApp(t, c, env, "http://localhost")
 					receiverstest.Golden(t, filepath.Join("app", c.MessageType, story+"."+locale),
 						renderTo(t, setup, receiverstest.Story(t, story)), *update)
 				})
@@ -238,7 +239,11 @@ func TestAppDestination(t *testing.T) {
 		to, err := setup.Destination(d.Notification())
 		require.Equal(t, want == "", err != nil, source)
 		require.Equal(t, want, to.Address)
+		require.False(t, setup.ByRoom)
 	}
+	c := application("text")
+	c.ConversationID = "{{ .Snapshot.RoomID }}"
+	require.True(t, buildApp(t, c, receiverstest.Env(t, words(t)), "http://localhost").ByRoom)
 }
 
 func TestValidateApp(t *testing.T) {

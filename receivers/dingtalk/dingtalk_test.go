@@ -36,6 +36,9 @@ const (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for _, c := range types() {
+		if c.MessageType == "text" {
+			continue // its parts are among those of the others
+		}
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
 		if c.MessageType == "markdown" { // what DingTalk answers is the same for all
 			faults = append(faults, answers()...)
@@ -569,23 +572,24 @@ func TestTemplateWithoutBounds(t *testing.T) {
 // TestGolden: what DingTalk gets of each notification, in each message type and language.
 func TestGolden(t *testing.T) {
 	t.Parallel()
+	env := receiverstest.Env(t, words(t))
 	for _, c := range types() {
 		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
 			for _, story := range receiverstest.Stories() {
 				t.Run(c.MessageType+"/"+story+"/"+locale, func(t *testing.T) {
 					t.Parallel()
-					testGolden(t, c, locale, story)
+					testGolden(t, env, c, locale, story)
 				})
 			}
 		}
 	}
 }
 
-func testGolden(t *testing.T, c dingtalk.Config, locale, story string) {
+func testGolden(t *testing.T, env relay.Env, c dingtalk.Config, locale, story string) {
 	t.Helper()
 	c.Locale, c.MaxParts, c.URL = locale, 2, secret.New("http://localhost"+path)
 	c.Mention = mentionOf(c.MessageType)
-	setup := build(t, c, receiverstest.Env(t, words(t)))
+	setup := build(t, c, env)
 	messages, err := setup.Render(receiverstest.Story(t, story))
 	require.NoError(t, err)
 	receiverstest.Golden(t, filepath.Join(c.MessageType, story+"."+locale), messages, *update)

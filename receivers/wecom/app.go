@@ -91,6 +91,7 @@ func NewApp(c Config, form AppForm, env relay.Env) (relay.Setup, error) {
 	a.token = accesstoken.New(env, id, a.fetcher(c.CorpID, corpSecret))
 	setup := c.Setup(relay.Limit{Messages: appMessages, Per: appPer})
 	setup.Integration = a
+	setup.ByRoom = relay.SpeakOfRooms(c.ToUser, c.ToParty, c.ToTag, c.ChatID)
 	if setup.Name == "" {
 		setup.Name = "app-" + c.AgentID
 	}

@@ -62,9 +62,9 @@ func behindToken(answer http.HandlerFunc) http.HandlerFunc {
 
 func TestAppContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range []wecom.Config{app("markdown"), app("textcard"), app("template_card")} {
+	for _, c := range []wecom.Config{app("textcard"), app("template_card")} {
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
-		if c.MessageType == "markdown" {
+		if c.MessageType == "textcard" {
 			faults = append(faults, appAnswers()...)
 		}
 		t.Run(nameOf(c), func(t *testing.T) {
@@ -172,6 +172,7 @@ func checkApp(t *testing.T, m relay.Message) {
 // TestAppGolden: what an application sends of each notification.
 func TestAppGolden(t *testing.T) {
 	t.Parallel()
+	env := receiverstest.Env(t, words(t))
 	for _, c := range appsOfEachType() {
 		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
 			for _, story := range receiverstest.Stories() {
@@ -179,7 +180,7 @@ func TestAppGolden(t *testing.T) {
 					t.Parallel()
 					c := c
 					c.Locale, c.MaxParts = locale, 2
-					setup := buildApp(t, c, receiverstest.Env(t, words(t)), "http://localhost/cgi-bin")
+					setup := buildApp(t, c, env, "http://localhost/cgi-bin")
 					messages := renderTo(t, setup, receiverstest.Story(t, story))
 					receiverstest.Golden(t, filepath.Join("app", nameOf(c), story+"."+locale), messages, *update)
 				})
@@ -238,8 +239,16 @@ func TestAppRecipients(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, tt.want, to.Address)
 			require.Equal(t, tt.key, to.Key)
+			require.False(t, setup.ByRoom)
 		})
 	}
+}
+
+func TestAppByRoom(t *testing.T) {
+	t.Parallel()
+	c := app("text")
+	c.ToUser, c.ChatID = "", "room-{{ .Snapshot.RoomID }}"
+	require.True(t, buildApp(t, c, receiverstest.Env(t, words(t)), "http://localhost").ByRoom)
 }
 
 func TestValidateApp(t *testing.T) {

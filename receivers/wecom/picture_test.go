@@ -43,6 +43,7 @@ func TestPictures(t *testing.T) {
 		inbox := vendor.Inbox(sandbox.InboxWeCom)
 		names[inbox[len(inbox)-1].Seq] = "wecom-" + nameOf(c)
 	}
+	names[resolvedCard(t, vendor, env)] = "wecom-resolved"
 	require.NoError(t, chromedp.Do(tab.Context,
 		chromedp.EmulateViewport(1600, 2400),
 		chromedp.Navigate(vendor.URL()+"/"),
@@ -52,4 +53,24 @@ func TestPictures(t *testing.T) {
 		tab.Picture(t, `#wecom .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
 	}
 	require.Empty(t, tab.Console())
+}
+
+// resolvedCard sends the card of an application, which is then updated, and returns the number of its message.
+func resolvedCard(t *testing.T, vendor *sandbox.Sandbox, env relay.Env) int {
+	t.Helper()
+	c := app("template_card")
+	c.Locale = relay.LocaleEnglish
+	setup := buildApp(t, c, env, vendor.WeCom.AddApp(sandbox.WeComApp{
+		CorpID: c.CorpID, AgentID: 1000002, Secret: corpSecret, Name: "Alert relay",
+	}))
+	d := receiverstest.Scene(t)
+	receipt, err := setup.Send(t.Context(), renderTo(t, setup, d)[0])
+	require.NoError(t, err)
+	n := d.Notification()
+	n.Status, n.Alerts[0].Status, n.Alerts[0].EndsAt = relay.StatusResolved, relay.StatusResolved, receiverstest.Now
+	d.ID, d.Previous = d.ID+"b", receipt.Ref
+	_, err = setup.Send(t.Context(), renderTo(t, setup, d)[0])
+	require.NoError(t, err)
+	inbox := vendor.Inbox(sandbox.InboxWeCom)
+	return inbox[len(inbox)-1].Seq
 }

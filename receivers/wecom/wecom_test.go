@@ -70,6 +70,10 @@ func picture(t *testing.T) secret.File {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for _, c := range types(t) {
+		switch nameOf(c) {
+		case "markdown_v2", "image", "news_notice":
+			continue // as markdown, text and news are
+		}
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
 		if c.MessageType == "markdown" { // what WeCom answers is the same for all
 			faults = append(faults, answers()...)
@@ -515,26 +519,27 @@ func TestTemplateWithoutBounds(t *testing.T) {
 // TestGolden: what WeCom gets of each notification, in each message type and language.
 func TestGolden(t *testing.T) {
 	t.Parallel()
+	env := receiverstest.Env(t, words(t))
 	for _, c := range append(types(t), wecom.Config{MessageType: "markdown", TextTwin: true}) {
 		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
 			for _, story := range receiverstest.Stories() {
 				t.Run(nameOf(c)+"/"+story+"/"+locale, func(t *testing.T) {
 					t.Parallel()
-					testGolden(t, c, locale, story)
+					testGolden(t, env, c, locale, story)
 				})
 			}
 		}
 	}
 }
 
-func testGolden(t *testing.T, c wecom.Config, locale, story string) {
+func testGolden(t *testing.T, env relay.Env, c wecom.Config, locale, story string) {
 	t.Helper()
 	folder := nameOf(c)
 	if c.TextTwin {
 		folder = "twin"
 	}
 	c.Locale, c.MaxParts, c.Robot, c.Mention = locale, 2, robot(), mentionOf(c)
-	setup := build(t, c, receiverstest.Env(t, words(t)))
+	setup := build(t, c, env)
 	messages, err := setup.Render(receiverstest.Story(t, story))
 	require.NoError(t, err)
 	receiverstest.Golden(t, filepath.Join(folder, story+"."+locale), messages, *update)

@@ -1,0 +1,124 @@
+package app_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay/internal/sandbox"
+)
+
+// applications are those of DingTalk and WeCom, and a configuration that sends cards through both.
+func applications(t *testing.T) (*sandbox.Sandbox, string) {
+	t.Helper()
+	box, _ := vendors(t)
+	dingtalk := box.DingTalk.AddApp(sandbox.DingTalkApp{
+		Key: "dingkey1", Secret: "ding-app-secret", RobotCode: "dingkey1", Robot: "relay",
+		Groups: map[string]string{"cid1": "Ops"}, Templates: []string{"alert.schema"}, Limit: sandbox.NoLimit(),
+	})
+	wecom := box.WeCom.AddApp(sandbox.WeComApp{CorpID: "ww1", AgentID: 7, Secret: "wecom-app-secret", Name: "relay"})
+	return box, fmt.Sprintf(`
+global: {locale: en, dingtalk_openapi_url: %q, wecom_api_url: %q}
+route: {receiver: ops}
+receivers:
+  - name: ops
+    dingtalk_configs:
+      - {app_key: dingkey1, app_secret: ding-app-secret, conversation_id: cid1, message_type: card, card_template_id: alert.schema}
+    wecom_configs:
+      - {corp_id: ww1, agent_id: "7", secret: wecom-app-secret, to_user: alice, message_type: template_card}
+`, dingtalk, wecom)
+}
+
+// TestOneIncidentLivesThroughRestarts: an incident fires, grows and is resolved, each time with another process on the
+// same storage. DingTalk shows one card; WeCom's, which can be updated once, all turn green in the end. When it fires again
+// that is another incident.
+func TestOneIncidentLivesThroughRestarts(t *testing.T) {
+	t.Parallel()
+	box, text := applications(t)
+	storage := t.TempDir()
+	card := func(inbox string, n int) (m sandbox.Message) {
+		if all := box.Inbox(inbox); len(all) > n {
+			m = all[n]
+		}
+		return m
+	}
+
+	p := start(t, storage, text, nil)
+	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
+	await(t, box, sandbox.InboxDingTalk, 1)
+	await(t, box, sandbox.InboxWeCom, 1)
+	p.stop()
+
+	p = start(t, storage, text, nil)
+	p.accept(t, "accepted", notification("HighLatency", firing("checkout"), firing("search")))
+	await(t, box, sandbox.InboxWeCom, 2)
+	require.Eventually(t, func() bool { return card(sandbox.InboxDingTalk, 0).Updates == 1 }, wait, tick)
+	require.Contains(t, card(sandbox.InboxDingTalk, 0).Text, "search")
+	p.stop()
+
+	p = start(t, storage, text, nil)
+	p.accept(t, "accepted", notification("HighLatency", resolved("checkout"), resolved("search")))
+	require.Eventually(t, func() bool {
+		return card(sandbox.InboxDingTalk, 0).Updates == 2 &&
+			card(sandbox.InboxWeCom, 0).Updates == 1 && card(sandbox.InboxWeCom, 1).Updates == 1
+	}, wait, tick)
+	require.Equal(t, "resolved", card(sandbox.InboxDingTalk, 0).Params["status"])
+	for n := range 2 {
+		require.Contains(t, card(sandbox.InboxWeCom, n).Title, "resolved")
+	}
+	p.stop()
+	require.Len(t, box.Inbox(sandbox.InboxDingTalk), 1)
+	require.Len(t, box.Inbox(sandbox.InboxWeCom), 2)
+	require.Equal(t, 1, box.DingTalk.Issued(), "the token outlives the process")
+	require.Equal(t, 1, box.WeCom.Issued())
+
+	p = start(t, storage, text, nil)
+	again := firing("checkout")
+	again.StartsAt = again.StartsAt.Add(1)
+	p.accept(t, "accepted", notification("HighLatency", again))
+	await(t, box, sandbox.InboxDingTalk, 2)
+	await(t, box, sandbox.InboxWeCom, 3)
+	p.stop()
+	for _, secret := range []string{"ding-app-secret", "wecom-app-secret", "token-"} {
+		require.NotContains(t, p.logs.String(), secret)
+	}
+}
+
+// TestTheQueueIsKeptWhileTokensCannotBeFetched: nothing is lost, and the log says it once.
+func TestTheQueueIsKeptWhileTokensCannotBeFetched(t *testing.T) {
+	t.Parallel()
+	box, text := applications(t)
+	box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503))
+	p := start(t, t.TempDir(), text, nil)
+	for _, group := range []string{"A", "B", "C"} {
+		p.accept(t, "accepted", notification(group, firing("checkout")))
+	}
+	await(t, box, sandbox.InboxDingTalk, 3)
+	require.Eventually(t, func() bool { return strings.Contains(p.logs.String(), "No access token can be fetched") }, wait, tick)
+	require.Equal(t, 1, strings.Count(p.logs.String(), "No access token can be fetched"))
+	require.Empty(t, box.Inbox(sandbox.InboxWeCom))
+	p.stop()
+}
+
+// TestABanOutlivesTheProcess: DingTalk refuses a robot for ten minutes, whoever asks. A new process does not even try.
+func TestABanOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	box, text := vendors(t)
+	storage := t.TempDir()
+	box.DingTalk.Inject("ding-token", sandbox.FaultAnswer(200, "application/json",
+		`{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}`))
+	p := start(t, storage, text, nil)
+	p.accept(t, "accepted", notification("A", firing("checkout")))
+	require.Eventually(t, func() bool { return strings.Contains(p.logs.String(), "reason=rate_limited") }, wait, tick)
+	p.stop()
+
+	p = start(t, storage, text, nil)
+	p.accept(t, "accepted", notification("B", firing("checkout")))
+	for _, inbox := range inboxes()[1:] {
+		await(t, box, inbox, 2)
+	}
+	p.stop()
+	require.Len(t, box.Requests(sandbox.InboxDingTalk), 1, "the ban is respected")
+}
