@@ -53,8 +53,9 @@ func TestOneIncidentLivesThroughRestarts(t *testing.T) {
 
 	p = start(t, storage, text, nil)
 	p.accept(t, "accepted", notification("HighLatency", firing("checkout"), firing("search")))
-	await(t, box, sandbox.InboxWeCom, 2)
-	require.Eventually(t, func() bool { return card(sandbox.InboxDingTalk, 0).Updates == 1 }, wait, tick)
+	require.Eventually(t, func() bool {
+		return card(sandbox.InboxDingTalk, 0).Updates == 1 && len(box.Inbox(sandbox.InboxWeCom)) == 2
+	}, wait, tick)
 	require.Contains(t, card(sandbox.InboxDingTalk, 0).Text, "search")
 	p.stop()
 
@@ -78,8 +79,9 @@ func TestOneIncidentLivesThroughRestarts(t *testing.T) {
 	again := firing("checkout")
 	again.StartsAt = again.StartsAt.Add(1)
 	p.accept(t, "accepted", notification("HighLatency", again))
-	await(t, box, sandbox.InboxDingTalk, 2)
-	await(t, box, sandbox.InboxWeCom, 3)
+	require.Eventually(t, func() bool {
+		return len(box.Inbox(sandbox.InboxDingTalk)) == 2 && len(box.Inbox(sandbox.InboxWeCom)) == 3
+	}, wait, tick)
 	p.stop()
 	for _, secret := range []string{"ding-app-secret", "wecom-app-secret", "token-"} {
 		require.NotContains(t, p.logs.String(), secret)

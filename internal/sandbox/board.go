@@ -68,7 +68,7 @@ type Message struct {
 	// Flags are oddities that the vendor would swallow but a sender should not do.
 	Flags []string
 
-	handle string // by which it is amended
+	handle string // by which it is edited
 
 	// Slack has the message's parts, Mail the parsed mail; nil elsewhere.
 	Slack *SlackMessage
@@ -151,21 +151,6 @@ func (b *board) tell() {
 	if b.notify != nil {
 		close(b.notify)
 		b.notify = nil
-	}
-}
-
-// amend changes a message that is there.
-func (b *board) amend(inbox, handle string, change func(*Message)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	r := b.messages[inbox]
-	if r == nil {
-		return
-	}
-	for i := range r.items {
-		if r.items[i].handle == handle {
-			change(&r.items[i])
-		}
 	}
 }
 

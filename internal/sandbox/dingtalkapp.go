@@ -358,7 +358,15 @@ func (d *DingTalk) updateCard(c *call, a *dingtalkApp) ruling {
 	case !a.cards[r.TrackID]:
 		return d.fail(http.StatusBadRequest, "param.cardNotExist", "卡片不存在")
 	}
-	d.board.amend(InboxDingTalk, r.TrackID, func(m *Message) {
+	v := ruling{
+		answer:    jsonAnswer(map[string]any{"success": true, "result": true}),
+		verdict:   Verdict{Text: "updated"},
+		delivered: true,
+	}
+	v.edits = append(v.edits, func(m *Message) bool {
+		if m.handle != r.TrackID {
+			return false
+		}
 		params := map[string]string{}
 		if r.Options.ByKey {
 			maps.Copy(params, m.Params)
@@ -367,9 +375,7 @@ func (d *DingTalk) updateCard(c *call, a *dingtalkApp) ruling {
 		m.Updates++
 		m.Flags = append(m.Flags, flagsOf(unknown)...)
 		m.Params, m.Title, m.Text, m.Body = params, params["title"], params["text"], c.body
+		return true
 	})
-	return ruling{
-		answer:  jsonAnswer(map[string]any{"success": true, "result": true}),
-		verdict: Verdict{Text: "updated"},
-	}
+	return v
 }

@@ -486,12 +486,21 @@ func (w *WeCom) updateCard(c *call) ruling {
 	}
 	sent.used = true
 	a.cards[r.ResponseCode] = sent
-	w.board.amend(InboxWeCom, r.ResponseCode, func(m *Message) {
+	v := ruling{
+		answer:    jsonAnswer(map[string]any{"errcode": 0, "errmsg": "ok"}),
+		verdict:   Verdict{Text: "updated"},
+		delivered: true,
+	}
+	v.edits = append(v.edits, func(m *Message) bool {
+		if m.handle != r.ResponseCode {
+			return false
+		}
 		m.Updates++
 		m.Flags = append(m.Flags, flagsOf(unknown)...)
 		if body.Card != nil {
 			m.Card, m.Title, m.Text, m.Body = body.Card, body.Card.MainTitle.Title, body.Card.SubTitle, c.body
 		}
+		return true
 	})
-	return ruling{answer: jsonAnswer(map[string]any{"errcode": 0, "errmsg": "ok"}), verdict: Verdict{Text: "updated"}}
+	return v
 }
