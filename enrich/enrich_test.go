@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/enrich"
 	"github.com/alertrelay/relay/internal/fault"
+	"github.com/alertrelay/relay/snapshots"
 )
 
 var start = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
@@ -287,26 +287,41 @@ func newEnricher(tb testing.TB, cfg enrich.Config) *enrich.Enricher {
 }
 
 func BenchmarkEnrich(b *testing.B) {
-	e := newEnricher(b, enrich.Config{TraceURL: "http://jaeger:16686/trace/{{ .TraceID }}"})
+	cfg := enrich.Config{TraceURL: "http://jaeger:16686/trace/{{ .TraceID }}"}
 	request := relay.Snapshot{UserAgent: "Alertmanager/0.34.2"}
+	whole := kv{"trace_id": "0af7651916cd43dd", "room_id": "10086", "user_agent": "WeChat/8"}
 	for _, bc := range []struct {
-		name   string
-		labels kv
+		name        string
+		annotations kv
+		lookups     []enrich.Source
 	}{
-		{"without context", kv{"alertname": "X", "instance": "a"}},
-		{"with context", kv{"alertname": "X", "trace_id": "0af7651916cd43dd", "room_id": "10086", "user_agent": "WeChat/8"}},
+		{"nothing known", nil, nil},
+		{"all known", whole, []enrich.Source{enrich.FromStore(cfg, emptyStore{})}},
+		{"looked up", nil, []enrich.Source{enrich.FromStore(cfg, emptyStore{})}},
 	} {
-		for _, alerts := range []int{1, 500} {
-			b.Run(fmt.Sprintf("%s, %d alerts", bc.name, alerts), func(b *testing.B) {
+		for _, alerts := range []int{1, 50, 500} {
+			b.Run(fmt.Sprintf("%d/%s", alerts, bc.name), func(b *testing.B) {
+				e, err := enrich.New(cfg, enrich.Options{Lookups: bc.lookups})
+				require.NoError(b, err)
 				n := &relay.Notification{}
 				for i := range alerts {
-					n.Alerts = append(n.Alerts, alert(strconv.Itoa(i), bc.labels, kv{"summary": "s"}))
+					instance := fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250)
+					n.Alerts = append(n.Alerts, alert("a", kv{"job": "api", "service": "pay", "instance": instance}, bc.annotations))
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					e.Enrich(context.Background(), n, nil, request, "")
+					e.Enrich(b.Context(), n, nil, request, "")
 				}
 			})
 		}
 	}
+}
+
+// emptyStore is a store in which nothing was recorded, so that only the asking costs.
+type emptyStore struct{}
+
+func (emptyStore) Record(context.Context, []snapshots.Entry, time.Duration) error { return nil }
+
+func (emptyStore) Find(_ context.Context, keys []snapshots.Key) ([]relay.Snapshot, error) {
+	return make([]relay.Snapshot, len(keys)), nil
 }

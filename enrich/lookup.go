@@ -57,6 +57,10 @@ func (e *Enricher) ask(
 			known := &found[at]
 			asked[j].Snapshot = relay.Snapshot{TraceID: known.TraceID, RoomID: known.RoomID, UserAgent: known.UserAgent}
 		}
+		if i == len(lookups)-1 { // the last one here: with a single one nobody has to be waited for
+			answers[i] = l.find(ctx, asked)
+			break
+		}
 		all.Go(func() { answers[i] = l.find(ctx, asked) })
 	}
 	all.Wait()

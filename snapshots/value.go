@@ -1,6 +1,7 @@
 package snapshots
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -70,7 +71,20 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		*t = text(b)
 		return nil
 	}
+	if plain, ok := unquoted(b); ok {
+		*t = text(plain)
+		return nil
+	}
 	return json.Unmarshal(b, (*string)(t))
+}
+
+// unquoted returns a JSON string of printable ASCII without its quotes, which nearly all are.
+func unquoted(b []byte) ([]byte, bool) {
+	if len(b) < 2 || b[0] != '"' {
+		return nil, false
+	}
+	b = b[1 : len(b)-1]
+	return b, !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r > '~' || r == '\\' })
 }
 
 // An instant is a time, in RFC 3339 or in seconds since 1970.
@@ -79,7 +93,7 @@ type instant struct{ time.Time }
 // UnmarshalJSON implements json.Unmarshaler.
 func (i *instant) UnmarshalJSON(b []byte) error {
 	if len(b) == 0 || b[0] < '0' || b[0] > '9' {
-		return json.Unmarshal(b, &i.Time)
+		return i.Time.UnmarshalJSON(b)
 	}
 	seconds, err := strconv.ParseFloat(string(b), 64)
 	if err != nil || seconds > 1<<40 {
