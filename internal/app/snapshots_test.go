@@ -2,10 +2,13 @@ package app_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,4 +121,45 @@ func TestWhatApplicationsWriteToRedis(t *testing.T) {
 	code, answer := p.record(t, `{"trace_id":"t"}`)
 	require.Equal(t, http.StatusServiceUnavailable, code, answer)
 	require.NotContains(t, answer, server.Address)
+}
+
+// TestARedisThatHangsHoldsUpNoAlert: a storm meets it, each webhook is taken all the same, and soon none asks any more.
+func TestARedisThatHangsHoldsUpNoAlert(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	_, text := vendors(t)
+	text = strings.Replace(text, "snapshots: {", fmt.Sprintf("snapshots: {redis: {addresses: [%q]}, ", server.Address), 1)
+	p := start(t, t.TempDir(), text, nil)
+	server.Do(t, "CLIENT", "PAUSE", "600000", "ALL")
+	alert := func(name string) *relay.Notification {
+		a := firing(name)
+		a.Labels["job"], a.Annotations = "api", nil
+		return notification(name, a)
+	}
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			body, err := json.Marshal(alert(fmt.Sprint("at once ", i)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp, err := http.Post(p.url+"/webhook", "application/json", bytes.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+				t.Error(resp.Status)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 10 {
+		p.accept(t, "accepted", alert(fmt.Sprint("after ", i)))
+	}
+	rested, err := strconv.Atoi(p.metric(t, `relay_enrichment_lookups_total{outcome="rested",source="store"}`))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, rested, 9, "but for one that sees whether it is well again")
+	require.Contains(t, p.logs.String(), "A source of the context of alerts fails, so alerts are told without it")
 }
