@@ -276,6 +276,14 @@ func TestExemplarsBehindRecordedSeries(t *testing.T) {
 			`{"type":"recording","name":"a:b","query":"c:d"},{"type":"recording","name":"c:d","query":"rate(errors[5m])"}`,
 			"a:b → (c:d) → (rate(errors[5m])) → t",
 		},
+		{
+			"a name that begins with a colon", ":errors:rate5m > 1",
+			`{"type":"recording","name":":errors:rate5m","query":"rate(errors[5m])"}`, ":errors:rate5m > 1 → (rate(errors[5m])) → t",
+		},
+		{
+			"a colon elsewhere", `up{instance="a:b",job='a\'a:b'}[5m:m]`,
+			`{"type":"recording","name":"a:b","query":"rate(errors[5m])"}`, `up{instance="a:b",job='a\'a:b'}[5m:m]`,
+		},
 		{"of itself", "a:b", `{"type":"recording","name":"a:b","query":"a:b"}`, "a:b → (a:b) → (a:b) → (a:b)"},
 		{"an alert of the name", "a:b", `{"type":"alerting","name":"a:b","query":"rate(errors[5m])"}`, "a:b"},
 		{"an unknown one", "a:b", `{"type":"recording","name":"c:d","query":"rate(errors[5m])"}`, "a:b"},

@@ -49,14 +49,18 @@ func (p prometheusAPI) exemplars(ctx context.Context, expression string, start, 
 	return bestFirst(series), nil
 }
 
-// recordedName is the name of a recorded series by Prometheus' convention, level:metric:operations.
-var recordedName = regexp.MustCompile(`[a-zA-Z_][a-zA-Z0-9_]*(?::[a-zA-Z0-9_]+)+`)
+// How recordings are named by Prometheus' convention: level:metric:operations.
+var (
+	recordedName = regexp.MustCompile(`(?:[a-zA-Z_][a-zA-Z0-9_]*)?:[a-zA-Z0-9_:]*`)
+	// notAName is where a colon means something else: a text, or the step of a subquery.
+	notAName = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\[[^\]]*\]`)
+)
 
 // recorded returns the expressions behind the recorded series in an expression, as one; empty when there are none, or when
 // Prometheus does not tell its rules:
 // https://prometheus.io/docs/prometheus/latest/querying/api/#rules
 func (p prometheusAPI) recorded(ctx context.Context, expression string) string {
-	names := recordedName.FindAllString(expression, maxExpressions)
+	names := recordedName.FindAllString(notAName.ReplaceAllString(expression, " "), maxExpressions)
 	if len(names) == 0 {
 		return ""
 	}
