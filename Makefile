@@ -64,8 +64,8 @@ golden: ## Rewrite the golden files; review reads the diff.
 	$(GO) test -tags $(TAGS) ./templates/... ./receivers/... -update
 
 .PHONY: soak
-soak: ## Kill the relay 40 times under 50,000 notifications and faulty vendors, and count what readers saw.
-	$(GO) test -tags $(TAGS) -timeout 2h -count 1 -v -run TestNothingIsLost ./internal/soak -soak.long
+soak: ## Kill relays, and Redis, under 50,000 and twice 12,000 notifications and faulty vendors; count what readers saw.
+	$(GO) test -tags $(TAGS) -timeout 2h -count 1 -v -run TestNothingIsLost ./internal/soak -parallel 1 -soak.long
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (30s).

@@ -97,6 +97,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		MaxAge:     time.Duration(c.Delivery.MaxAge),
 		Grace:      o.Grace,
 		Poll:       a.stores.poll,
+		Lease:      a.stores.lease,
 	})
 	a.surroundings = surroundings{
 		logger:      o.Logger,

@@ -24,6 +24,10 @@ const storeFile = "relay.db"
 // sharedPoll is how soon a relay finds what another has accepted and cannot tell any more.
 const sharedPoll = 500 * time.Millisecond
 
+// sharedLease is the least time after which others tell what a relay that died had leased. deliver makes it as long as the
+// slowest vendor needs.
+const sharedLease = 10 * time.Second
+
 // stores are what outlives a process.
 type stores struct {
 	outbox     outbox.Store
@@ -32,6 +36,8 @@ type stores struct {
 	snapshots  snapshots.Store
 	// poll is the longest pause between claims; 0 when nobody else fills the outbox.
 	poll time.Duration
+	// lease is how long a claim may take to settle, at least; 0 when nobody waits for its end.
+	lease time.Duration
 	// redis watches over what is shared with other relays; nil when nothing is.
 	redis   *shared
 	closers []io.Closer
@@ -99,7 +105,8 @@ func (s *stores) openRedis(ctx context.Context, c *config.Config, o Options) err
 		Logger:     o.Logger,
 	})
 	s.closers = append(s.closers, pending)
-	s.outbox, s.operations, s.poll = pending, pending, sharedPoll
+	s.outbox, s.operations = pending, pending
+	s.poll, s.lease = sharedPoll, sharedLease
 	s.cache = redisdb.NewCache(db, redis.Prefix(r.Namespace))
 	if c.Snapshots.Redis == nil {
 		s.snapshots = snapshots.NewRedis(db, snapshots.RedisOptions{Namespace: r.Namespace, Registerer: o.Registry})

@@ -37,7 +37,7 @@ const reasonReminder = "repeat interval elapsed"
 // Alertmanager does: one notification of a group at a time, again after 5xx and broken connections, with the alerts of
 // the moment once a flush took too long. While the nodes cannot hear each other the second node posts its copies, later.
 type pair struct {
-	url     string
+	urls    []string // of the relays; each post goes to any of them
 	plan    plan
 	client  *http.Client
 	started time.Time
@@ -47,8 +47,8 @@ type pair struct {
 	attempts []soak.Attempt
 }
 
-func newPair(url string, p plan) *pair {
-	return &pair{url: url, plan: p, started: time.Now(), client: &http.Client{
+func newPair(p plan, urls ...string) *pair {
+	return &pair{urls: urls, plan: p, started: time.Now(), client: &http.Client{
 		Timeout:   flushTimeout,
 		Transport: &http.Transport{MaxIdleConnsPerHost: p.groups},
 	}}
@@ -147,7 +147,7 @@ func (p *pair) post(ctx context.Context, n notification, node int) soak.Verdict 
 }
 
 func (p *pair) ask(ctx context.Context, body []byte) (soak.Verdict, string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/webhook", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.urls[rand.IntN(len(p.urls))]+"/webhook", bytes.NewReader(body))
 	if err != nil {
 		return soak.Unknown, ""
 	}

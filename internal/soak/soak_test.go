@@ -57,7 +57,7 @@ func TestNothingIsLost(t *testing.T) {
 	ctx := t.Context()
 	v := startVendors(t, p)
 	r := startRelay(t, v.config())
-	pair := newPair(r.url, p)
+	pair := newPair(p, r.url)
 	watching := v.start(ctx)
 	posting := make(chan struct{})
 	go func() {
