@@ -76,6 +76,7 @@ bench: ## Measure against the floor and print the table of docs/explanation/perf
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -benchtime 200ms ./...
 	for m in $(MODULES); do $(GO) -C $$m test -run '^$$' -bench . -benchmem -benchtime 200ms ./...; done
 	$(GO) run -tags $(TAGS) ./internal/bench
+	$(GO) run -tags $(TAGS) ./internal/bench -redis
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities (needs the vulnerability database).

@@ -289,7 +289,8 @@ func (c *checker) inOrder(t *Telling, marks []Mark, before *told) {
 			from, by = p.from, m.Post
 		}
 	}
-	if until.Before(before.newest) {
+	repeated := !slices.ContainsFunc(marks, func(m Mark) bool { return before.last[m] == nil })
+	if until.Before(before.newest) && (!repeated || !c.log.TakenOver) {
 		c.point(by.Group, t.Destination, t.At)
 		c.problem("%s was told %s at %s, after %s", t.Destination, by, clock(t.At), before.by)
 	}
