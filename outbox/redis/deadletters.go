@@ -10,9 +10,9 @@ import (
 
 const (
 	// maxRows is how many rows one script returns; with their bodies, which may be long, it is fewer.
-	maxRows, maxBodies = 500, 20
+	maxRows, maxBodies = 200, 20
 	// maxScripts bounds the scripts of one page.
-	maxScripts = 100
+	maxScripts = 200
 )
 
 // DeadLetters implements outbox.Operations. A cursor is the id of the last dead letter seen.

@@ -10,8 +10,8 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// maxScan bounds the events that one script looks at.
-const maxScan = 10_000
+// maxScan bounds the events that one script looks at, because nobody else is served meanwhile.
+const maxScan = 2_000
 
 // History implements outbox.Store. A cursor is the place of the last event seen.
 func (s *Store) History(ctx context.Context, q outbox.HistoryQuery) ([]outbox.Event, string, error) {

@@ -14,6 +14,7 @@ for _ = 1, ARGV[5], 500 do
     local v = e[2]
     from = '(' .. e[1]
     local at, web = tonumber(v[4]), v[6]
+    if ARGV[9] ~= '' and at < tonumber(ARGV[9]) - 3600000000 then return {'', found} end -- the clock goes back by less
     local fits = (ARGV[6] == '' or web == ARGV[6] or string.match(web, '^(.*)%-%d+$') == ARGV[6])
       and (ARGV[7] == '' or string.find(v[10], ARGV[7], 1, true))
       and (ARGV[8] == '' or string.find(ARGV[8], ',' .. v[2] .. ',', 1, true))
