@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/wiretap"
 )
 
 // Fetch asks the vendor for a token and says how long it is good for. Its errors carry a kind and no secret.
@@ -31,6 +32,9 @@ const (
 	// longest bounds the life that a vendor may promise.
 	longest = 24 * time.Hour
 )
+
+// unsent stands for the token in a preview, which sends nothing.
+const unsent = "preview"
 
 // A Source is the token of one application. It may be used concurrently, and by several replicas with the same key.
 type Source struct {
@@ -113,6 +117,9 @@ func (s *Source) rests() error {
 // renew fetches a token and shares it. The log tells once that it fails, and once that it works again.
 func (s *Source) renew(ctx context.Context) (string, error) {
 	token, life, err := s.fetch(ctx)
+	if errors.Is(err, wiretap.ErrNotSent) {
+		return unsent, nil // so that the preview shows the call that needs the token, too
+	}
 	if err == nil && token == "" {
 		err = relay.AsTransient(errors.New("answer without a token"))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/accesstoken"
+	"github.com/alertrelay/relay/internal/wiretap"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -107,4 +108,23 @@ func TestAnEmptyTokenIsNone(t *testing.T) {
 	s := accesstoken.New(env(), "app", func(context.Context) (string, time.Duration, error) { return "", time.Hour, nil })
 	_, err := s.Token(t.Context())
 	require.Equal(t, relay.Transient, relay.KindOf(err))
+}
+
+// TestAPreviewGoesOn: nothing is sent, nothing is kept, and nothing is said to have failed.
+func TestAPreviewGoesOn(t *testing.T) {
+	t.Parallel()
+	preview := true
+	s := accesstoken.New(env(), "app", func(context.Context) (string, time.Duration, error) {
+		if preview {
+			return "", 0, relay.AsTransient(wiretap.ErrNotSent)
+		}
+		return "t", time.Hour, nil
+	})
+	token, err := s.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "preview", token)
+	preview = false
+	token, err = s.Token(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "t", token)
 }

@@ -89,6 +89,43 @@ func TestPageShowsHostileTextAsText(t *testing.T) {
 	}
 }
 
+// Cards have places of their own for what strangers wrote.
+func TestPageShowsHostileCardsAsText(t *testing.T) {
+	t.Parallel()
+	sb, _ := start(t)
+	raw, err := json.Marshal(hostile)
+	require.NoError(t, err)
+	q := string(raw)
+	ding := sb.DingTalk.Add(sandbox.DingTalkRobot{Token: "t", Group: hostile, Robot: hostile})
+	for _, body := range []string{
+		`{"msgtype":"link","link":{"title":` + q + `,"text":` + q + `,"messageUrl":` + q + `,"picUrl":` + q + `}}`,
+		`{"msgtype":"actionCard","actionCard":{"title":` + q + `,"text":` + q + `,"btns":[{"title":` + q + `,"actionURL":` + q + `}]}}`,
+		`{"msgtype":"actionCard","actionCard":{"title":` + q + `,"text":` + q + `,"singleTitle":` + q +
+			`,"singleURL":"dingtalk://dingtalkclient/page/link?url=javascript:alert(1)"}}`,
+		`{"msgtype":"feedCard","feedCard":{"links":[{"title":` + q + `,"messageURL":` + q + `,"picURL":` + q + `}]}}`,
+	} {
+		require.Zero(t, errcode(t, post(t, ding, body)))
+	}
+	wecom := sb.WeCom.Add(sandbox.WeComRobot{Key: "k", Group: hostile, Robot: hostile})
+	for _, body := range []string{
+		`{"msgtype":"markdown_v2","markdown_v2":{"content":` + q + `}}`,
+		`{"msgtype":"news","news":{"articles":[{"title":` + q + `,"description":` + q + `,"url":"javascript:alert(1)"}]}}`,
+		`{"msgtype":"template_card","template_card":{"card_type":"text_notice","source":{"desc":` + q + `},"main_title":{"title":` + q +
+			`,"desc":` + q + `},"sub_title_text":` + q + `,"horizontal_content_list":[{"keyname":` + q + `,"value":` + q + `,"url":` + q +
+			`}],"jump_list":[{"type":1,"title":` + q + `,"url":"javascript://x/%0aalert(1)"}],"card_action":{"type":1,"url":"http://h"}}}`,
+	} {
+		require.Zero(t, errcode(t, post(t, wecom, body)))
+	}
+	for _, path := range []string{"/", "/updates?after=0"} {
+		body := get(t, sb.URL()+path).body
+		require.Equal(t, 7, strings.Count(body, "data-seq="))
+		require.NotContains(t, body, "<script>document")
+		require.NotContains(t, body, "<img src=x")
+		require.NotContains(t, strings.ToLower(body), `href="javascript`)
+		require.NotContains(t, strings.ToLower(body), `href=\"javascript`)
+	}
+}
+
 func TestPageAllowsNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	sb, _ := start(t)

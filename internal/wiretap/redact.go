@@ -73,6 +73,7 @@ func words() []string {
 		"api", "cgi-bin", "robot", "send", "webhook", "services", "message", "upload_media", "media", "upload", "gettoken",
 		"chat.postMessage", "chat.update", "v1.0", "oauth2", "accessToken", "im", "bot", "messages", "groupMessages",
 		"oToMessages", "batchSend", "topapi", "corpconversation", "asyncsend_v2", "appchat",
+		"update_template_card", "card", "instances", "createAndDeliver",
 	}
 }
 
