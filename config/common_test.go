@@ -29,6 +29,7 @@ func items() map[string]string {
 		"dingtalk": `url: "URL/robot/send?access_token=x"`,
 		"wecom":    `url: "URL/cgi-bin/webhook/send?key=x"`,
 		"slack":    `api_url: "URL/services/T/B/x"`,
+		"wechat":   `corp_id: c, agent_id: "1", api_secret: x, to_user: a`,
 		"email":    `to: a@example.org, from: b@example.org, smarthost: "localhost:25"`,
 	}
 }

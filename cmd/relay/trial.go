@@ -49,7 +49,8 @@ func tellMessage(w io.Writer, m app.TriedMessage) {
 		fmt.Fprintf(w, "%s %s\n", c.Method, c.URL)
 		tellHeader(w, c.Header)
 		tellBody(w, readable(c.Body))
-		shown = shown || len(c.Body) > 0
+		path, _, _ := strings.Cut(c.URL, "?")
+		shown = shown || len(c.Body) > 0 && !strings.Contains(strings.ToLower(path), "token")
 		if a := c.Answer; a != nil {
 			fmt.Fprintf(w, "# answer: %d %s\n", a.Status, http.StatusText(a.Status))
 			tellBody(w, a.Body)
@@ -73,6 +74,9 @@ func tellBody(w io.Writer, body wiretap.Text) {
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "", "  ") == nil {
 		text = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(pretty.String())
+	}
+	if text == "" {
+		return
 	}
 	fmt.Fprintln(w)
 	for line := range strings.Lines(text) {
