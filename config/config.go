@@ -7,6 +7,7 @@ package config
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"os"
 	"strings"
@@ -108,10 +109,8 @@ type Delivery struct {
 // A Receiver is a named entry of receivers:.
 type Receiver struct {
 	receivers.Receiver `yaml:",inline"`
+	Instead            `yaml:",inline"`
 
-	// Fallback is the receiver to tell when a destination of this one has failed for FallbackAfter.
-	Fallback      string         `yaml:"fallback,omitempty"`
-	FallbackAfter model.Duration `yaml:"fallback_after,omitempty"`
 	// WebhookAuth replaces global.webhook_auth on /webhook/{receiver}.
 	WebhookAuth *Auth `yaml:"webhook_auth,omitempty"`
 }
@@ -121,9 +120,36 @@ type Room struct {
 	RoomID string `yaml:"room_id"`
 	// Receiver has the integrations; its name is room:<room_id> by default.
 	receivers.Receiver `yaml:",inline"`
+	Instead            `yaml:",inline"`
 
 	// Continue lets the routing tree have the alerts as well.
 	Continue bool `yaml:"continue,omitempty"`
+}
+
+// Instead says who is told what a receiver or a room could not be told.
+type Instead struct {
+	// Fallback is the receiver to tell when a destination of this one has failed for FallbackAfter.
+	Fallback      string         `yaml:"fallback,omitempty"`
+	FallbackAfter model.Duration `yaml:"fallback_after,omitempty"`
+}
+
+func (i *Instead) setDefaults() {
+	if i.Fallback != "" && i.FallbackAfter == 0 {
+		i.FallbackAfter = model.Duration(DefaultFallbackAfter)
+	}
+}
+
+// Fallbacks has, by name, the receivers and rooms that have a fallback.
+func (c *Config) Fallbacks() map[string]Instead {
+	all := map[string]Instead{}
+	for _, r := range c.Receivers {
+		all[r.Name] = r.Instead
+	}
+	for _, r := range c.Rooms {
+		all[r.Name] = r.Instead
+	}
+	maps.DeleteFunc(all, func(_ string, i Instead) bool { return i.Fallback == "" })
+	return all
 }
 
 // Defaults of the keys.
@@ -154,14 +180,13 @@ func defaults() *Config {
 
 // setDefaults fills what the receiver and its items leave open.
 func (r *Receiver) setDefaults(g *Global) {
-	if r.Fallback != "" && r.FallbackAfter == 0 {
-		r.FallbackAfter = model.Duration(DefaultFallbackAfter)
-	}
+	r.Instead.setDefaults()
 	r.SetDefaults(&g.Integrations)
 }
 
 func (r *Room) setDefaults(g *Global) {
 	r.Name = cmp.Or(r.Name, "room:"+url.PathEscape(r.RoomID))
+	r.Instead.setDefaults()
 	r.SetDefaults(&g.Integrations)
 }
 

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,12 +41,15 @@ func TestReferenceHasEveryKey(t *testing.T) {
 
 // keysOf are the keys of a section itself, without those that other pages describe.
 func keysOf(section reflect.Type) []string {
+	ours := []reflect.Type{
+		reflect.TypeFor[receivers.Receiver](), reflect.TypeFor[config.Instead](), reflect.TypeFor[enrich.Config](),
+	}
 	var keys []string
 	for field := range section.Fields() {
 		key, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case !field.IsExported():
-		case options == "inline" && (field.Type == reflect.TypeFor[receivers.Receiver]() || field.Type == reflect.TypeFor[enrich.Config]()):
+		case options == "inline" && slices.Contains(ours, field.Type):
 			keys = append(keys, keysOf(field.Type)...)
 		case key != "":
 			keys = append(keys, key)

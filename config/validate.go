@@ -93,16 +93,15 @@ func (c *Config) validateReceivers(names map[string]bool, f *fault.List) {
 		if r.Timezone != "" {
 			validateTimezone(r.Timezone, f.In("timezone"))
 		}
-		c.validateFallback(r, names, f)
+		c.validateFallback(r.Name, r.Instead, names, f)
 		r.WebhookAuth.validate(f.In("webhook_auth"))
 		r.Validate(f)
 	}
 }
 
-// validateRooms checks the rooms; names are those of the receivers.
-func (c *Config) validateRooms(names map[string]bool, f *fault.List) {
-	ids := make(map[string]bool)
-	names = maps.Clone(names)
+// validateRooms checks the rooms; receivers are the names of those.
+func (c *Config) validateRooms(receivers map[string]bool, f *fault.List) {
+	ids, names := make(map[string]bool), maps.Clone(receivers)
 	for i := range c.Rooms {
 		r, f := &c.Rooms[i], f.Item(i)
 		switch {
@@ -122,23 +121,28 @@ func (c *Config) validateRooms(names map[string]bool, f *fault.List) {
 		}
 		ids[r.RoomID], names[r.Name] = true, true
 		validateLocale(r.Locale, f.In("locale"))
+		if r.Timezone != "" {
+			validateTimezone(r.Timezone, f.In("timezone"))
+		}
+		c.validateFallback(r.Name, r.Instead, receivers, f)
 		r.Validate(f)
 	}
 }
 
-func (c *Config) validateFallback(r *Receiver, names map[string]bool, f *fault.List) {
+// validateFallback checks who is told instead of the receiver or room with this name.
+func (c *Config) validateFallback(name string, i Instead, receivers map[string]bool, f *fault.List) {
 	switch {
-	case r.Fallback == "" && r.FallbackAfter != 0:
+	case i.Fallback == "" && i.FallbackAfter != 0:
 		f.In("fallback_after").Addf("needs a fallback")
-	case r.Fallback == "":
-	case !names[r.Fallback]:
-		f.In("fallback").Addf("there is no receiver %q", r.Fallback)
-	case r.Fallback == r.Name:
+	case i.Fallback == "":
+	case !receivers[i.Fallback]:
+		f.In("fallback").Addf("there is no receiver %q", i.Fallback)
+	case i.Fallback == name:
 		f.In("fallback").Addf("a receiver cannot be its own fallback")
-	case !c.sends(r.Fallback):
-		f.In("fallback").Warnf("receiver %q has no integrations: nobody would be told", r.Fallback)
+	case !c.sends(i.Fallback):
+		f.In("fallback").Warnf("receiver %q has no integrations: nobody would be told", i.Fallback)
 	}
-	if r.FallbackAfter < 0 {
+	if i.FallbackAfter < 0 {
 		f.In("fallback_after").Addf("must be more than 0")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,10 +58,8 @@ func newFallbackMetric(r prometheus.Registerer) *prometheus.CounterVec {
 
 // exist lets the metrics of a configuration exist at zero.
 func (f *fallbacks) exist(c *config.Config) {
-	for _, r := range c.Receivers {
-		if r.Fallback != "" {
-			f.told.WithLabelValues(r.Name, r.Fallback)
-		}
+	for name, instead := range c.Fallbacks() {
+		f.told.WithLabelValues(name, instead.Fallback)
 	}
 }
 
@@ -81,10 +80,8 @@ func (f *fallbacks) run(ctx context.Context) {
 // pause is the time to the next look: shorter where somebody wants the fallback soon.
 func (f *fallbacks) pause() time.Duration {
 	pause := fallbackEvery
-	for _, r := range f.pipeline().config.Receivers {
-		if r.Fallback != "" {
-			pause = min(pause, time.Duration(r.FallbackAfter)/2)
-		}
+	for _, instead := range f.pipeline().config.Fallbacks() {
+		pause = min(pause, time.Duration(instead.FallbackAfter)/2)
 	}
 	return max(pause, time.Second)
 }
@@ -97,15 +94,13 @@ func (f *fallbacks) look(ctx context.Context) error {
 		return err
 	}
 	still := map[string]bool{}
-	for _, r := range p.config.Receivers {
-		after := time.Duration(r.FallbackAfter)
-		if r.Fallback == "" {
-			continue
-		}
+	all := p.config.Fallbacks()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		after := time.Duration(all[name].FallbackAfter)
 		var missed []outbox.Delivery
 		if !stats.Oldest.IsZero() && !stats.Oldest.After(f.now().Add(-after)) {
 			rows, err := f.rows(ctx, outbox.DeliveryQuery{
-				Filter: outbox.Filter{Receiver: r.Name},
+				Filter: outbox.Filter{Receiver: name},
 				States: []outbox.DeliveryState{outbox.StatePending, outbox.StateRetrying},
 			})
 			if err != nil {
@@ -114,7 +109,7 @@ func (f *fallbacks) look(ctx context.Context) error {
 			missed = overdue(rows, f.now().Add(-after))
 		}
 		if stats.Dead > 0 {
-			dead, err := f.dead(ctx, r.Name)
+			dead, err := f.dead(ctx, name)
 			if err != nil {
 				return err
 			}
@@ -125,7 +120,7 @@ func (f *fallbacks) look(ctx context.Context) error {
 			if f.done[d.ID] {
 				continue
 			}
-			if err := f.tell(ctx, p, d, r.Fallback); err != nil {
+			if err := f.tell(ctx, p, d, all[name].Fallback); err != nil {
 				return err
 			}
 		}

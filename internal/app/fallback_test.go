@@ -23,6 +23,10 @@ import (
 )
 
 const fallbackConfig = `
+rooms:
+- room_id: A
+  fallback: mail
+  slack_configs: [{name: own, api_url: "https://hooks.slack.com/services/T/B/a"}]
 route: {receiver: ops}
 receivers:
 - name: ops
@@ -38,6 +42,7 @@ receivers:
 
 const (
 	hook = relay.IntegrationID("ops/slack/hook")
+	room = relay.IntegrationID("room:A/slack/own")
 	all  = relay.IntegrationID("mail/email/all")
 	boss = relay.IntegrationID("last/email/boss")
 )
@@ -131,6 +136,17 @@ func (n *night) told(to relay.IntegrationID, instead relay.IntegrationID) []stri
 
 func transient() outbox.Outcome {
 	return outbox.Outcome{Result: outbox.Retry, Reason: relay.Transient, After: time.Minute}
+}
+
+func TestARoomHasAFallbackAsWell(t *testing.T) {
+	atNight(t, func(n *night) {
+		n.accept("g", room, relay.StatusFiring)
+		for range 17 {
+			n.settle(room, transient())
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, []string{"g"}, n.told(all, room))
+	})
 }
 
 func TestWhatCannotBeToldGoesToTheFallbackOnce(t *testing.T) {
