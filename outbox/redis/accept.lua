@@ -67,9 +67,10 @@ for _, at in ipairs(kept) do
   enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
 end
 if #kept > 0 then
-  for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
-  call('HSET', web, 'o', #kept, 'z', size)
   call('HINCRBY', P .. STATE, 'bytes', size)
+  local last = #fields
+  fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'o', #kept, 'z', size
+  for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
 end
 event('accepted', id, #kept, about, '')
 return {0, id, #kept}

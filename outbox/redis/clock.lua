@@ -1,4 +1,4 @@
--- Every script: the one clock, and the history.
+-- Every script: the one clock, the line of a queue, and the history.
 --
 -- ARGV[1]  the time in microseconds, for tests alone; else empty
 -- ARGV[2]  how many events the history keeps, about
@@ -11,6 +11,11 @@ if not now then
   now = t[1] * 1000000 + t[2]
 end
 local NOW = us(now)
+
+-- line puts a lane to the ready ones of its queue: RPUSH behind them, LPUSH before them.
+local function line(push, queue, lane)
+  if call(push, P .. READY .. queue, lane) == 1 then call('ZADD', P .. DUE, 'LT', NOW, queue) end
+end
 
 local function event(kind, id, n, about, outcome)
   call('XADD', P .. HISTORY, 'MAXLEN', '~', ARGV[2], '*',

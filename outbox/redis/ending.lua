@@ -29,10 +29,9 @@ local function finish(it)
   return true
 end
 
--- after puts a lane whose first n items have ended back into line, behind the others, or keeps what is known of it for
--- the retention.
-local function after(lane, n, retention)
-  local queue = call('LINDEX', P .. ITEMS .. lane, n)
+-- after puts a lane whose first n items have ended back into line in the queue of the next one, behind the others, or
+-- keeps what is known of it for the retention when there is no next one.
+local function after(lane, n, retention, queue)
   call('LTRIM', P .. ITEMS .. lane, n, -1)
   call('HDEL', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'rest', 'reason', 'detail', 'due',
     'place', 'lease', 'rigid')
@@ -40,8 +39,6 @@ local function after(lane, n, retention)
     call('PEXPIRE', P .. LANE .. lane, retention)
     return
   end
-  queue = string.sub(queue, 1, 22)
-  call('RPUSH', P .. READY .. queue, lane)
-  call('ZADD', P .. DUE, 'LT', NOW, queue)
+  line('RPUSH', queue, lane)
   overflow(lane)
 end

@@ -6,8 +6,7 @@ local function enqueue(lane, queue, definition, text)
   if waiting > 20 then call('ZADD', P .. FULL, 0, lane) end
   if waiting == 1 then
     call('PERSIST', P .. LANE .. lane)
-    call('RPUSH', P .. READY .. queue, lane)
-    call('ZADD', P .. DUE, 'LT', NOW, queue)
+    line('RPUSH', queue, lane)
   end
   if call('HINCRBY', P .. PENDING, queue, 1) > 1 then return end
   if call('HSETNX', P .. QUEUES, queue, definition) == 1 then

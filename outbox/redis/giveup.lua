@@ -41,6 +41,6 @@ for _, l in ipairs(lanes) do
     finish(it)
     ended[#ended + 1] = l.definition
   end
-  after(l.lane, #l.items, ARGV[4])
+  after(l.lane, #l.items, ARGV[4], nil)
 end
 return {#lanes, more, ended}

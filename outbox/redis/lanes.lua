@@ -38,7 +38,6 @@ local function unfold(lane)
     call('ZADD', P .. LATER .. queue, has[1], has[2])
     call('ZADD', P .. DUE, 'LT', has[1], queue)
   else
-    call('LPUSH', P .. READY .. queue, lane)
-    call('ZADD', P .. DUE, 'LT', NOW, queue)
+    line('LPUSH', queue, lane)
   end
 end

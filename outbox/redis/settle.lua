@@ -19,12 +19,13 @@ if id == '-' then return settleFold(nonce, tonumber(names), string.sub(rest, 1, 
 if result == 'folded' then return 0 end
 local lanes, named = {}, 17
 for lane, n in string.gmatch(rest, '(' .. string.rep('.', 22) .. ')(%d%d)') do
-  local items = call('LRANGE', P .. ITEMS .. lane, 0, n - 1)
+  local items = call('LRANGE', P .. ITEMS .. lane, 0, tonumber(n))
+  local next = #items > tonumber(n) and string.sub(table.remove(items), 1, 22)
   for i, text in ipairs(items) do
     items[i], named = item(text), named + 1
     if #ARGV > 17 and ARGV[named] ~= items[i].id then return 0 end
   end
-  lanes[#lanes + 1] = {lane = lane, items = items}
+  lanes[#lanes + 1] = {lane = lane, items = items, next = next}
 end
 if #ARGV > 17 and named ~= #ARGV then return 0 end
 if #lanes > 1 and ARGV[14] ~= '' then return 2 end
@@ -58,7 +59,7 @@ for i, l in ipairs(lanes) do
       if result == 'dead' then bury(l.lane, it, try, ARGV[15]) end
       quiet = finish(it) or quiet
     end
-    after(l.lane, #items, ARGV[16])
+    after(l.lane, #items, ARGV[16], l.next)
   else
     keep(key, try, #items, #lanes > 1)
     back(l.lane, items[1].queue, i)

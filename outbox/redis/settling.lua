@@ -49,18 +49,15 @@ end
 -- back puts a lane that goes on into line: where it was when it was not tried, else behind the others or for later. Of
 -- several lanes it is the one with this number; they keep their order.
 local function back(lane, queue, number)
-  local due = NOW
   if tonumber(ARGV[7]) > 0 then
-    due = us(now + ARGV[7])
+    local due = us(now + ARGV[7])
     local place = string.format('%02d', number) .. lane
     call('ZADD', P .. LATER .. queue, due, place)
     call('HSET', P .. LANE .. lane, 'place', place)
-  elseif ARGV[4] == 'release' then
-    call('LPUSH', P .. READY .. queue, lane)
+    call('ZADD', P .. DUE, 'LT', due, queue)
   else
-    call('RPUSH', P .. READY .. queue, lane)
+    line(ARGV[4] == 'release' and 'LPUSH' or 'RPUSH', queue, lane)
   end
-  call('ZADD', P .. DUE, 'LT', due, queue)
   overflow(lane)
 end
 

@@ -21,8 +21,7 @@ local function lapse(nonce)
     if queue then
       call('HDEL', P .. LANE .. lane, 'lease')
       call('HINCRBY', P .. LANE .. lane, 'crashes', 1)
-      call('LPUSH', P .. READY .. queue, lane)
-      call('ZADD', P .. DUE, 'LT', NOW, queue)
+      line('LPUSH', queue, lane)
       overflow(lane)
     end
   end
