@@ -30,7 +30,7 @@ type Options struct {
 	DeadRetention time.Duration
 	// MaxPending is how many entries may be pending before Accept answers ErrFull; default 100,000.
 	MaxPending int
-	// MaxBytes is how many bytes of entries may be pending before Accept answers ErrFull; default 256 MB.
+	// MaxBytes is how many bytes of entries may be pending before Accept answers ErrFull; default 512 MB.
 	MaxBytes int
 	// MaxHistory is about how many events are kept, if they are not older than the retention; default 200,000.
 	MaxHistory int
@@ -49,7 +49,7 @@ func (o Options) withDefaults() Options {
 	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
 	o.DeadRetention = cmp.Or(o.DeadRetention, 30*24*time.Hour)
 	o.MaxPending = cmp.Or(o.MaxPending, 100_000)
-	o.MaxBytes = cmp.Or(o.MaxBytes, 256<<20)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 512<<20)
 	o.MaxHistory = cmp.Or(o.MaxHistory, 200_000)
 	o.SweepEvery = cmp.Or(o.SweepEvery, time.Minute)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
