@@ -88,6 +88,9 @@ func TestSharedKeys(t *testing.T) {
 			require.Contains(t, said(t, item(t, kind, vendor, "timezone: Asia/Shanghai,", "")), "16:00 CST", "from the receiver")
 			require.Contains(t, said(t, item(t, kind, vendor, "timezone: Asia/Shanghai,", "timezone: America/New_York")), "03:00 EST")
 
+			if kind == "wechat" {
+				return // an application sends to those it names, and mentions nobody
+			}
 			require.Empty(t, plain.Concerned(&relay.Delivery{Tellings: []relay.Telling{{Notification: about()}}}))
 			s = item(t, kind, vendor, "", "mention: {labels: [owner]}")
 			n := about()
