@@ -214,6 +214,7 @@ func (c *Config) Validate(f *fault.List) {
 	}
 }
 
+// validateCredential wants a webhook or a bot, and not both.
 func (c *Config) validateCredential(f *fault.List) {
 	webhook, bot := !c.APIURL.IsZero() || c.APIURLFile != "", c.isBot()
 	if !c.APIURL.IsZero() && c.APIURLFile != "" {
