@@ -22,7 +22,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	text, err := os.ReadFile("../docs/reference/configuration.md")
 	require.NoError(t, err)
 	for section, v := range map[string]any{
-		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{}, "`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
+		"The file": config.Config{}, "`global`": config.Global{}, "`<auth>`": config.Auth{},
+		"`storage`": config.Storage{}, "`storage.redis`": config.Redis{},
 		"`dedupe`": config.Dedupe{}, "`delivery`": config.Delivery{}, "`snapshots`": config.Snapshots{}, "`snapshots.exemplars`": enrich.Exemplars{},
 		"`route`": route.Config{}, "`<receiver>`": config.Receiver{}, "`<room>`": config.Room{}, "Keys of every integration": relay.Common{},
 	} {
