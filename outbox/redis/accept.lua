@@ -6,7 +6,8 @@
 -- ARGV[10] most entries pending            [11] most bytes pending
 -- ARGV[12] how many saved alerts, then for each: key, value
 -- then     how many bodies, then each
--- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest, 1: silent
+-- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest,
+--          1: silent
 --
 -- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.

@@ -18,8 +18,8 @@ const (
 	partEnded   = "e"
 )
 
-// Deliveries implements outbox.Operations: it reads what is pending, the dead letters and the history, one after another. An
-// entry that ends between two scripts is found in the part that comes later.
+// Deliveries implements outbox.Operations: it reads what is pending, the dead letters and the history, one after another.
+// An entry that ends between two scripts is found in the part that comes later.
 func (s *Store) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outbox.Delivery, string, error) {
 	part, place, found := strings.Cut(q.Cursor, ".")
 	if q.Cursor == "" {
@@ -47,8 +47,8 @@ func (s *Store) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outbo
 	return l.rows, "", nil
 }
 
-// A deliveryList gathers one page. Its parts take the place to go on from, and return the next one and whether there may be
-// more of them.
+// A deliveryList gathers one page. Its parts take the place to go on from, and return the next one and whether there may
+// be more of them.
 type deliveryList struct {
 	store *Store
 	query outbox.DeliveryQuery

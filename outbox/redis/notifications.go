@@ -104,7 +104,8 @@ func (s *Store) stillStored(
 	add := func(d outbox.Delivery, receivedAt time.Time, part []byte) {
 		// The history may have forgotten it.
 		*n = outbox.Notification{
-			ID: id, ReceivedAt: receivedAt, GroupKey: d.Lane.GroupKey, Receiver: d.Lane.Receiver, Status: d.Status, Alerts: d.Alerts,
+			ID: id, ReceivedAt: receivedAt, GroupKey: d.Lane.GroupKey, Receiver: d.Lane.Receiver, Status: d.Status,
+			Alerts: d.Alerts,
 		}
 		d.Body = nil
 		detail.Deliveries = append(detail.Deliveries, d)

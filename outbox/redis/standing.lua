@@ -3,8 +3,8 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  1: with their bodies   [4] configuration, or empty for that of the last claim; then for each: lane, id
 --
--- Answers for each {when it was requeued or 0, since when what was folded into it waits or 0, tries, reason, detail, when it is
--- tried next or 0, body}, or 0 when it is pending no more. It writes nothing.
+-- Answers for each {when it was requeued or 0, since when what was folded into it waits or 0, tries, reason, detail, when
+-- it is tried next or 0, body}, or 0 when it is pending no more. It writes nothing.
 local config = ARGV[4] ~= '' and ARGV[4] or call('HGET', P .. STATE, 'known') or ''
 local terms, holds = P .. TERMS .. config, {}
 

@@ -43,8 +43,8 @@ func (s *Store) configure(terms map[relay.IntegrationID]outbox.Terms) *configura
 	return s.config
 }
 
-// bind writes down what a configuration says of the queues that there are, unless that is done. One that comes meanwhile
-// is found by the next claim.
+// bind writes down what a configuration says of the queues that there are, unless that is done. One that comes
+// meanwhile is found by the next claim.
 func (s *Store) bind(ctx context.Context, c *configuration) error {
 	answer, err := s.run(ctx, s.scripts.queues, false, []any{c.id})
 	if err != nil {
