@@ -3,7 +3,6 @@ package robots
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -80,5 +79,14 @@ func Add(names []string, name string) []string {
 // isName reports whether a text can be a phone number or a user's id.
 // https://developer.work.weixin.qq.com/document/path/90195
 func isName(text string) bool {
-	return regexp.MustCompile(`^[+0-9A-Za-z][-+_.@0-9A-Za-z]{0,63}$`).MatchString(text)
+	if text == "" || len(text) > maxName || strings.IndexByte("-_.@", text[0]) >= 0 {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		isLetter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return !isLetter && (r < '0' || r > '9') && !strings.ContainsRune("+-_.@", r)
+	})
 }
+
+// maxName bounds a name, in bytes.
+const maxName = 64
