@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/alertrelay/relay/config"
 	"github.com/alertrelay/relay/dedupe"
 	"github.com/alertrelay/relay/internal/app"
+	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/internal/wire"
 	"github.com/alertrelay/relay/outbox"
 	"github.com/alertrelay/relay/outbox/outboxtest"
@@ -284,4 +286,64 @@ func (g *group) read(lane outbox.Lane, message []byte) {
 	last, known := g.told[lane]
 	require.False(g.t, known && last == state && !g.reminder, "told twice")
 	g.told[lane] = state
+}
+
+// TestEachRoomHasItsRobot sends one notification about three rooms to real robots, and then a change in one of them.
+func TestEachRoomHasItsRobot(t *testing.T) {
+	t.Parallel()
+	box, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, box.Close())
+		http.DefaultClient.CloseIdleConnections()
+	})
+	robot := func(group string) string {
+		return box.DingTalk.Add(sandbox.DingTalkRobot{
+			Token: "token-" + group, Group: group, Robot: "relay", Limit: sandbox.NoLimit(),
+		})
+	}
+	p := start(t, t.TempDir(), fmt.Sprintf(`
+global: {locale: en}
+rooms:
+  - {room_id: "10086", dingtalk_configs: [{url: %q}]}
+  - {room_id: "10010", dingtalk_configs: [{url: %q}], continue: true}
+route: {receiver: ops}
+receivers: [{name: ops, dingtalk_configs: [{url: %q}]}]
+`, robot("10086"), robot("10010"), robot("ops")), nil)
+	in := func(room string, a relay.Alert) relay.Alert {
+		a.Annotations["room_id"] = room
+		return a
+	}
+	p.accept(t, "accepted", notification("Lag", in("10086", firing("first")), in("10010", firing("second")), in("", firing("third"))))
+	messages := awaitAll(t, box, 3)
+	require.Contains(t, messages["10086"], "first is too slow")
+	require.NotContains(t, messages["10086"], "second")
+	require.NotContains(t, messages["10086"], "third")
+	require.Contains(t, messages["10010"], "second is too slow")
+	require.NotContains(t, messages["10010"], "first")
+	require.Contains(t, messages["ops"], "second is too slow")
+	require.Contains(t, messages["ops"], "third is too slow")
+	require.NotContains(t, messages["ops"], "first")
+
+	// The annotation says another room by now; of the other rooms nothing has changed.
+	p.accept(t, "accepted", notification("Lag", in("10010", resolved("first")), in("10010", firing("second")), in("", firing("third"))))
+	messages = awaitAll(t, box, 4)
+	require.Contains(t, messages["10086"], "[resolved] first")
+	require.NotContains(t, messages["10010"], "first")
+	require.NotContains(t, messages["ops"], "first")
+}
+
+// awaitAll waits until DingTalk has n messages, and returns the last of each group.
+func awaitAll(t *testing.T, box *sandbox.Sandbox, n int) map[string]string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	messages, err := box.Await(ctx, sandbox.InboxDingTalk, n)
+	require.NoError(t, err)
+	require.Len(t, messages, n)
+	last := map[string]string{}
+	for _, m := range messages {
+		last[m.Group] = said(m)
+	}
+	return last
 }
