@@ -9,7 +9,7 @@ local function termsOf(queue)
   local text = call('HGET', terms, 'q' .. queue) or ''
   local integration, messages, per, flying, merge, digest, limiters =
     string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d) (%d+) (%S+)$')
-  t = {integration = integration or text, messages = tonumber(messages), per = tonumber(per), flying = tonumber(flying),
+  t = {integration = integration or string.match(text, '^%S*'), messages = tonumber(messages), per = tonumber(per), flying = tonumber(flying),
     merge = merge == '1', digest = tonumber(digest), names = limiters, limiters = {}}
   for limiter in string.gmatch(limiters or '', string.rep('.', 22)) do t.limiters[#t.limiters + 1] = limiter end
   queues[queue] = t

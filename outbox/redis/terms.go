@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -70,17 +69,21 @@ func (s *Store) bind(ctx context.Context, c *configuration) error {
 	serves, names := map[string]string{}, map[string]string{} // limiter → queues, and → name
 	for key, q := range queues {
 		t, known := c.terms[q.integration]
+		limiters := q.limiters
 		value := hashed(string(q.integration))
 		if known {
-			var limiters strings.Builder
-			for _, id := range t.Bound(q.limiters) {
-				l := hashed(string(id))
-				limiters.WriteString(l)
+			limiters = t.Bound(limiters)
+			value = fmt.Sprintf("%s %d %d %d %d %d", value, t.Limit.Messages, t.Limit.Per.Microseconds(), t.MaxInFlight,
+				merges(t), t.Digest)
+		}
+		value += " "
+		for _, id := range limiters {
+			l := hashed(string(id))
+			value += l
+			if known {
 				serves[l] += key
 				names[l] = string(id)
 			}
-			value = fmt.Sprintf("%s %d %d %d %d %d %s", value, t.Limit.Messages, t.Limit.Per.Microseconds(), t.MaxInFlight,
-				merges(t), t.Digest, limiters.String())
 		}
 		args = append(args, "q"+key, value)
 	}
