@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
@@ -70,22 +71,22 @@ func (s *Store) bind(ctx context.Context, c *configuration) error {
 	for key, q := range queues {
 		t, known := c.terms[q.integration]
 		limiters := q.limiters
-		value := hashed(string(q.integration))
+		var value strings.Builder
+		value.WriteString(hashed(string(q.integration)))
 		if known {
 			limiters = t.Bound(limiters)
-			value = fmt.Sprintf("%s %d %d %d %d %d", value, t.Limit.Messages, t.Limit.Per.Microseconds(), t.MaxInFlight,
-				merges(t), t.Digest)
+			fmt.Fprintf(&value, " %d %d %d %d %d", t.Limit.Messages, t.Limit.Per.Microseconds(), t.MaxInFlight, merges(t), t.Digest)
 		}
-		value += " "
+		value.WriteByte(' ')
 		for _, id := range limiters {
 			l := hashed(string(id))
-			value += l
+			value.WriteString(l)
 			if known {
 				serves[l] += key
 				names[l] = string(id)
 			}
 		}
-		args = append(args, "q"+key, value)
+		args = append(args, "q"+key, value.String())
 	}
 	for l, queues := range serves {
 		args = append(args, "l"+l, queues)
