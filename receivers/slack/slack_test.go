@@ -50,8 +50,9 @@ func TestContract(t *testing.T) {
 			receiverstest.Run(t, receiverstest.Suite{
 				New: func(t *testing.T, env relay.Env, target string) relay.Setup {
 					t.Helper()
-					form.MaxParts, form.APIURL = receiverstest.MaxParts, secret.New(target+path)
-					return build(t, form, env)
+					c := form
+					c.MaxParts, c.APIURL = receiverstest.MaxParts, secret.New(target+path)
+					return build(t, c, env)
 				},
 				Vendor:    receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, "ok")),
 				Faults:    append(words(), statuses()...),
