@@ -288,70 +288,63 @@ func item(t *testing.T, text string) slack.Config {
 	return c
 }
 
+// TestGolden: what Slack gets of each notification, in each form and language.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	env := receiverstest.Env(t, set(t))
+	for form, c := range map[string]slack.Config{"blocks": {}, "attachment": {Blocks: new("")}} {
+		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+			for _, story := range receiverstest.Stories() {
+				t.Run(form+"/"+story+"/"+locale, func(t *testing.T) {
+					t.Parallel()
+					c := c
+					c.Locale, c.MaxParts, c.APIURL = locale, 2, secret.New("https://example.com"+path)
+					testGolden(t, filepath.Join(form, story+"."+locale), build(t, c, env), receiverstest.Story(t, story))
+				})
+			}
+		}
+	}
+}
+
+func testGolden(t *testing.T, name string, s relay.Setup, d relay.Delivery) {
+	t.Helper()
+	messages := render(t, s, d)
+	for _, m := range messages {
+		read(t, m)
+	}
+	receiverstest.Golden(t, name, messages, *update)
+}
+
+// TestRequestsAreAsRecorded: what a configuration of its own makes of a notification.
 func TestRequestsAreAsRecorded(t *testing.T) {
 	t.Parallel()
-	english, chinese := relay.Common{Locale: "en"}, relay.Common{Locale: "zh-CN"}
 	attachment := item(t, fields)
 	for _, tt := range []struct {
-		name, payload string
-		config        slack.Config
-		change        func(*relay.Delivery)
+		name, story string
+		config      slack.Config
+		change      func(*relay.Delivery)
 	}{
-		{name: "firing.en", payload: "single-firing", config: slack.Config{Common: english}},
-		{name: "firing.zh-CN", payload: "single-firing", config: slack.Config{Common: chinese}},
-		{name: "resolved.en", payload: "single-resolved", config: slack.Config{Common: english}},
-		{name: "resolved.zh-CN", payload: "single-resolved", config: slack.Config{Common: chinese}},
-		{name: "mixed.en", payload: "mixed-2", config: slack.Config{Common: english}},
-		{name: "mixed.zh-CN", payload: "mixed-2", config: slack.Config{Common: chinese}},
-		{name: "no-bar", payload: "mixed-2", config: slack.Config{Color: new("")}},
-		{name: "plain", payload: "mixed-2", change: func(d *relay.Delivery) { d.Plain = true }},
-		{name: "truncated", payload: "truncated-1"},
-		{name: "hostile", payload: "html-chars"},
-		{name: "unicode", payload: "unicode"},
-		{name: "cut", payload: "big-annotation"},
-		{name: "merged", payload: "mixed-2", change: func(d *relay.Delivery) {
-			d.Tellings[0].Merged, d.Tellings[0].Since = 3, d.Now.Add(-10*time.Minute)
-		}},
-		{name: "late", payload: "single-firing", change: func(d *relay.Delivery) { d.Tellings[0].Late = true }},
-		{name: "digest", payload: "single-firing", change: func(d *relay.Delivery) {
-			for _, name := range []string{"html-chars", "group-50-firing", "single-resolved"} {
-				d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
-			}
-		}},
-		{name: "50-alerts", payload: "group-50-firing", config: slack.Config{Common: relay.Common{MaxParts: 2}}},
-		{name: "mention", payload: "single-firing", config: slack.Config{Mention: slack.Mention{
+		{name: "no-bar", story: "mixed", config: slack.Config{Color: new("")}},
+		{name: "late", story: "firing", change: func(d *relay.Delivery) { d.Tellings[0].Late = true }},
+		{name: "mention", story: "firing", config: slack.Config{Mention: slack.Mention{
 			UserIDs: []string{"U0ALICE"}, GroupIDs: []string{"S0OPS"}, Here: true, All: true,
 		}}, change: func(d *relay.Delivery) { d.People = []relay.Person{{SlackID: "U0BOB"}, {SlackID: "U0ALICE"}} }},
-		{name: "attachment.firing", payload: "single-firing", config: attachment},
-		{name: "attachment.resolved", payload: "single-resolved", config: attachment},
-		{name: "attachment.mixed", payload: "mixed-2", config: attachment},
-		{name: "attachment.hostile", payload: "html-chars", config: attachment},
-		{name: "attachment.default", payload: "mixed-2", config: slack.Config{Blocks: new("")}},
-		{name: "attachment.mention", payload: "single-firing", config: slack.Config{
+		{name: "fields.firing", story: "firing", config: attachment},
+		{name: "fields.resolved", story: "resolved", config: attachment},
+		{name: "fields.mixed", story: "mixed", config: attachment},
+		{name: "fields.hostile", story: "hostile", config: attachment},
+		{name: "attachment.mention", story: "firing", config: slack.Config{
 			Blocks: new(""), Mention: slack.Mention{UserIDs: []string{"U0ALICE"}},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.config.APIURL = secret.New("https://example.com" + path)
-			s := build(t, tt.config, receiverstest.Env(t, set(t)))
-			d := receiverstest.Delivery(t, tt.payload)
+			d := receiverstest.Story(t, tt.story)
 			if tt.change != nil {
 				tt.change(&d)
 			}
-			var got bytes.Buffer
-			for _, m := range render(t, s, d) {
-				require.NoError(t, json.Indent(&got, m.Body, "", "  "))
-				got.WriteByte('\n')
-				read(t, m)
-			}
-			golden := filepath.Join("testdata", tt.name+".golden.json")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, got.Bytes(), 0o600))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), got.String())
+			testGolden(t, tt.name, build(t, tt.config, receiverstest.Env(t, set(t))), d)
 		})
 	}
 }
