@@ -26,63 +26,50 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestMailsAreAsRecorded(t *testing.T) {
+// TestGolden: the mail of each notification, in each language.
+func TestGolden(t *testing.T) {
 	t.Parallel()
-	english, chinese := relay.Common{Locale: "en"}, relay.Common{Locale: "zh-CN"}
-	for _, tt := range []struct {
-		name, payload string
-		config        email.Config
-		change        func(*relay.Delivery)
-	}{
-		{name: "firing.en", payload: "single-firing", config: email.Config{Common: english}},
-		{name: "firing.zh-CN", payload: "single-firing", config: email.Config{Common: chinese}},
-		{name: "resolved.en", payload: "single-resolved", config: email.Config{Common: english}},
-		{name: "resolved.zh-CN", payload: "single-resolved", config: email.Config{Common: chinese}},
-		{name: "mixed.en", payload: "mixed-2", config: email.Config{Common: english}},
-		{name: "mixed.zh-CN", payload: "mixed-2", config: email.Config{Common: chinese}},
-		{name: "truncated", payload: "truncated-1"},
-		{name: "hostile", payload: "html-chars"},
-		{name: "unicode", payload: "unicode"},
-		{name: "50-alerts", payload: "group-50-firing"},
-		{name: "merged", payload: "mixed-2", change: func(d *relay.Delivery) {
-			d.Tellings[0].Merged, d.Tellings[0].Since = 3, d.Now.Add(-10*time.Minute)
-		}},
-		{name: "digest", payload: "single-firing", change: func(d *relay.Delivery) {
-			for _, name := range []string{"html-chars", "group-50-firing", "single-resolved"} {
-				d.Tellings = append(d.Tellings, receiverstest.Delivery(t, name).Tellings...)
-			}
-		}},
-		{name: "plain", payload: "mixed-2", change: func(d *relay.Delivery) { d.Plain = true }},
-		{name: "copies", payload: "single-firing", config: email.Config{
-			Cc: "Lead <lead@example.org>, ops@example.org", Bcc: "{{ .CommonLabels.team }}@example.org", Text: new(""),
-		}, change: func(d *relay.Delivery) { d.People = []relay.Person{{Name: "alice", Email: "alice@example.org"}} }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			tt.config.To = "Ops <ops@example.org>, 值班 <oncall@example.org>"
-			s := buildReal(t, tt.config)
-			d := recorded(t, s, tt.payload)
-			if tt.change != nil {
-				tt.change(&d)
-			}
-			e := envelope(t, render(t, s, d))
-			golden := filepath.Join("testdata", tt.name+".golden.eml")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, []byte(e.Mail), 0o600))
-			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err)
-			require.Equal(t, string(want), e.Mail)
-			require.Equal(t, "relay@example.com", e.From)
-			require.Equal(t, []string{"ops@example.org", "oncall@example.org"}, e.To[:2])
-			mail := parse(t, e.Mail)
-			require.Empty(t, mail.Header["Bcc"])
-			if tt.name == "copies" {
-				require.Equal(t, []string{"lead@example.org", "alice@example.org", "platform@example.org"}, e.To[2:], "each once")
-				require.NotContains(t, e.Mail, "platform@example.org", "who gets a hidden copy stands nowhere")
-			}
-		})
+	for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+		for _, story := range receiverstest.Stories() {
+			t.Run(story+"/"+locale, func(t *testing.T) {
+				t.Parallel()
+				testGolden(t, story+"."+locale, email.Config{Common: relay.Common{Locale: locale}}, receiverstest.Story(t, story))
+			})
+		}
 	}
+}
+
+func TestCopiesAreAsRecorded(t *testing.T) {
+	t.Parallel()
+	d := receiverstest.Story(t, "firing")
+	d.People = []relay.Person{{Name: "alice", Email: "alice@example.org"}}
+	e := testGolden(t, "copies", email.Config{
+		Cc: "Lead <lead@example.org>, ops@example.org", Bcc: "{{ .CommonLabels.team }}@example.org", Text: new(""),
+	}, d)
+	require.Equal(t, []string{"lead@example.org", "alice@example.org", "platform@example.org"}, e.To[2:], "each once")
+	require.NotContains(t, e.Mail, "platform@example.org", "who gets a hidden copy stands nowhere")
+}
+
+// testGolden compares the mail of a delivery with testdata/<name>.golden.eml, or writes that.
+func testGolden(t *testing.T, name string, c email.Config, d relay.Delivery) enveloped {
+	t.Helper()
+	c.To = "Ops <ops@example.org>, 值班 <oncall@example.org>"
+	s := buildReal(t, c)
+	var err error
+	d.Destination, err = s.Destination(d.Notification())
+	require.NoError(t, err)
+	e := envelope(t, render(t, s, d))
+	golden := filepath.Join("testdata", name+".golden.eml")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(e.Mail), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), e.Mail)
+	require.Equal(t, "relay@example.com", e.From)
+	require.Equal(t, []string{"ops@example.org", "oncall@example.org"}, e.To[:2])
+	require.Empty(t, parse(t, e.Mail).Header["Bcc"])
+	return e
 }
 
 func TestMailHasOneFormForTextAndOneForHTML(t *testing.T) {
@@ -316,14 +303,17 @@ func TestSeveralNotificationsAreAllTold(t *testing.T) {
 	}
 }
 
-// envelope reads the body of a message.
-func envelope(tb testing.TB, m relay.Message) (e struct {
+// enveloped is the body of a message.
+type enveloped struct {
 	From string   `json:"from"`
 	To   []string `json:"to"`
 	Mail string   `json:"mail"`
-},
-) {
+}
+
+// envelope reads the body of a message.
+func envelope(tb testing.TB, m relay.Message) enveloped {
 	tb.Helper()
+	var e enveloped
 	require.NoError(tb, json.Unmarshal(m.Body, &e))
 	return e
 }
