@@ -127,7 +127,7 @@ func (p *process) do(t *testing.T, method, path string, body []byte) (int, []byt
 	return resp.StatusCode, text
 }
 
-// metric returns the line of /metrics that begins with name, without the name; empty when there is none.
+// metric returns the line of /metrics that begins with name, without the name. There must be one.
 func (p *process) metric(t *testing.T, name string) string {
 	t.Helper()
 	_, text := p.do(t, http.MethodGet, "/metrics", nil)
@@ -136,6 +136,7 @@ func (p *process) metric(t *testing.T, name string) string {
 			return strings.TrimSpace(value)
 		}
 	}
+	require.Failf(t, "No such series", "%s", name)
 	return ""
 }
 

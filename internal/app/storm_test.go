@@ -55,5 +55,8 @@ receivers:
 		require.Less(t, len(box.Inbox(inbox)), groups/2)
 		require.Len(t, box.Requests(inbox), len(box.Inbox(inbox)), "none was refused")
 	}
-	require.NotEqual(t, "0", p.metric(t, `relay_notifications_digested_total{integration="ops/dingtalk/robot",receiver="ops"}`))
+	for _, robot := range []string{"dingtalk", "wecom"} {
+		digested := fmt.Sprintf(`relay_notifications_digested_total{integration=%q,receiver="ops"}`, robot)
+		require.NotEqual(t, "0", p.metric(t, digested))
+	}
 }
