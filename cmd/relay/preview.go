@@ -73,7 +73,7 @@ func benchFlags(cmd *kingpin.CmdClause) benchTest {
 		file:        configFileFlag(cmd),
 		externalURL: cmd.Flag("web.external-url", "Where people reach the relay, as serve is given it.").Default("").String(),
 		receiver:    cmd.Flag("receiver", "Straight to this receiver, past the routing tree.").String(),
-		integration: cmd.Flag("integration", "To this integration alone: receiver/type/name, as in metrics and logs.").String(),
+		integration: cmd.Flag("integration", "To this integration alone: receiver/type/name, as in logs.").String(),
 		payload: cmd.Flag("payload", "Alertmanager's webhook body: a file, - for standard input, or one of the samples "+
 			strings.Join(samples.Names(), ", ")+".").Default("firing").String(),
 	}
