@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -36,6 +37,14 @@ func (c cleaner) room(v string) string {
 		return ""
 	}
 	return c.value(v)
+}
+
+// time returns t, or no time when it is outside the years that RFC 3339 can write: it could not be saved.
+func (cleaner) time(t time.Time) time.Time {
+	if year := t.Year(); year < 0 || year > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // plain reports whether v is printable ASCII without a space at its ends.

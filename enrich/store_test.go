@@ -2,6 +2,7 @@ package enrich_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
@@ -128,4 +129,18 @@ func TestTheKeysOfOneCallAreBounded(t *testing.T) {
 	}
 	e.Enrich(t.Context(), n, nil, relay.Snapshot{}, "")
 	require.Len(t, r.keys, snapshots.MaxKeys)
+}
+
+// TestATimeThatCannotBeSavedIsLeftOut: the alert is saved without it, and keeps what else was recorded.
+func TestATimeThatCannotBeSavedIsLeftOut(t *testing.T) {
+	t.Parallel()
+	r := &recorded{at: map[snapshots.Key]relay.Snapshot{
+		"service=pay": {RoomID: "10086", Time: time.Unix(300_000_000_000, 0)},
+	}}
+	e, _ := withLookups(t, enrich.Config{}, enrich.FromStore(enrich.Config{}, r))
+	a := alert("a", kv{"service": "pay"}, nil)
+	fresh := e.Enrich(t.Context(), &relay.Notification{Alerts: relay.Alerts{a}}, nil, relay.Snapshot{}, "")
+	require.Equal(t, "10086", fresh[a.Key()].Snapshot.RoomID)
+	_, err := json.Marshal(fresh[a.Key()].Snapshot.Time)
+	require.NoError(t, err)
 }

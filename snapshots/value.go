@@ -87,19 +87,25 @@ func unquoted(b []byte) ([]byte, bool) {
 	return b, !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r > '~' || r == '\\' })
 }
 
-// An instant is a time, in RFC 3339 or in seconds since 1970.
+// An instant is a time, in RFC 3339 or in seconds since 1970, that can be written in RFC 3339 again: until the year 9999.
 type instant struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (i *instant) UnmarshalJSON(b []byte) error {
 	if len(b) == 0 || b[0] < '0' || b[0] > '9' {
-		return i.Time.UnmarshalJSON(b)
+		if err := i.Time.UnmarshalJSON(b); err != nil {
+			return err
+		}
+	} else {
+		seconds, err := strconv.ParseFloat(string(b), 64)
+		if err != nil || seconds > 1<<40 {
+			return fmt.Errorf("%.30s are no seconds since 1970", b)
+		}
+		whole, part := math.Modf(seconds)
+		i.Time = time.Unix(int64(whole), int64(part*1e9)).UTC()
 	}
-	seconds, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || seconds > 1<<40 {
-		return fmt.Errorf("%.30s are no seconds since 1970", b)
+	if year := i.UTC().Year(); year < 0 || year > 9999 {
+		return fmt.Errorf("%.40s is not within the years 0 to 9999", b)
 	}
-	whole, part := math.Modf(seconds)
-	i.Time = time.Unix(int64(whole), int64(part*1e9)).UTC()
 	return nil
 }
