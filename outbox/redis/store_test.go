@@ -13,6 +13,7 @@ import (
 	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/redisdb"
 	"github.com/alertrelay/relay/outbox"
+	"github.com/alertrelay/relay/outbox/outboxtest"
 	"github.com/alertrelay/relay/outbox/redis"
 )
 
@@ -90,6 +91,52 @@ func TestParallelCopiesOverRelays(t *testing.T) {
 	require.EqualValues(t, 1, accepted.Load())
 	require.EqualValues(t, 63, duplicates.Load())
 	require.Equal(t, 1, stats(t, relays[0]).Pending)
+}
+
+// TestRelaysWithDifferentConfigurations: what one relay does not know waits for the other for as long as that one is there,
+// and is told by it. Once nobody knows it, it is put aside in its time.
+func TestRelaysWithDifferentConfigurations(t *testing.T) {
+	t.Parallel()
+	clock := outboxtest.NewClock()
+	address := parts.StartRedis(t).Address
+	relayWith := func(known relay.IntegrationID) func() []outbox.Batch {
+		s := redis.New(connect(t, redisdb.Options{Addresses: []string{address}}), redis.Options{Now: clock.Now})
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		terms := map[relay.IntegrationID]outbox.Terms{known: {}}
+		return func() []outbox.Batch {
+			batches, _, err := s.Claim(t.Context(), outbox.ClaimRequest{Max: 10, Lease: time.Minute, Integrations: terms})
+			require.NoError(t, err)
+			return batches
+		}
+	}
+	v := &victim{t: t, Store: redis.New(connect(t, redisdb.Options{
+		Addresses: []string{address},
+	}), redis.Options{Now: clock.Now})}
+	t.Cleanup(func() { require.NoError(t, v.Close()) })
+	older, newer := relayWith("ops/slack/main"), relayWith(mail)
+
+	v.accept()
+	told := newer()
+	require.Len(t, told, 1)
+	retry := outbox.Outcome{Result: outbox.Retry, After: 2 * outbox.RemovedGrace}
+	require.NoError(t, v.Settle(t.Context(), told[0].Lease, retry))
+	for range 2 * outbox.RemovedGrace / time.Minute {
+		require.Empty(t, older())
+		require.Zero(t, stats(t, v.Store).Dead, "the other relay knows it")
+		clock.Advance(time.Minute)
+		told = newer()
+	}
+	require.Len(t, told, 1)
+	require.NoError(t, v.Settle(t.Context(), told[0].Lease, done(told[0])))
+
+	v.accept()
+	for range outbox.RemovedGrace / time.Minute {
+		require.Empty(t, older())
+		require.Zero(t, stats(t, v.Store).Dead)
+		clock.Advance(time.Minute)
+	}
+	require.Empty(t, older())
+	require.Equal(t, 1, stats(t, v.Store).Dead, "nobody knows it any more")
 }
 
 // TestFull: what is beyond the caps is refused, and so told.
