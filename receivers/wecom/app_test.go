@@ -106,6 +106,8 @@ func appAnswers() []receiverstest.Fault {
 		60111: relay.Refused, 46004: relay.Refused, 40031: relay.Refused, 40032: relay.Refused, 81013: relay.Refused,
 		82001: relay.Refused, 82002: relay.Refused, 82003: relay.Refused, 86003: relay.Refused,
 		40058: relay.Refused, 45002: relay.Refused, 44004: relay.Refused, 40008: relay.Refused, 40007: relay.Refused,
+		40006: relay.Refused, 40009: relay.Refused, 40033: relay.Refused, 40035: relay.Refused, 40063: relay.Refused,
+		45034: relay.Refused, 301019: relay.Refused,
 	} {
 		add("send", code, kind, 0, behindToken)
 	}

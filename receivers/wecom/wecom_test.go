@@ -121,6 +121,11 @@ func answers() []receiverstest.Fault {
 		{40033, "illegal characters", relay.Refused, 0},
 		{45034, "invalid url", relay.Refused, 0},
 		{40007, "invalid media_id", relay.Refused, 0},
+		{40006, "invalid media size", relay.Refused, 0},
+		{40009, "invalid image size", relay.Refused, 0},
+		{40035, "invalid parameter", relay.Refused, 0},
+		{40063, "some parameters are empty", relay.Refused, 0},
+		{301019, "media md5 does not match", relay.Refused, 0},
 		{987654, "?", relay.Transient, 0},
 	} {
 		body := fmt.Sprintf(`{"errcode":%d,"errmsg":"%s, hint: [1700000000000000000000000], from ip: 203.0.113.9, `+
