@@ -66,15 +66,18 @@ func botWords() []receiverstest.Fault {
 		relay.Misconfigured: {
 			"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired", "missing_scope", "no_permission",
 			"access_denied", "org_login_required", "ekm_access_denied", "team_access_not_granted", "channel_not_found",
-			"not_in_channel", "is_archived", "restricted_action", "messages_tab_disabled",
+			"not_in_channel", "is_archived", "is_inactive", "restricted_action", "restricted_action_read_only_channel",
+			"restricted_action_thread_only_channel", "restricted_action_non_threadable_channel", "messages_tab_disabled",
+			"not_allowed_token_type",
 		},
 		relay.Refused: {
 			"no_text", "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long",
 			"attachment_payload_limit_exceeded", "too_many_attachments", "invalid_attachments", "metadata_too_large",
-			"markdown_text_conflict", "invalid_arguments", "cannot_reply_to_message",
+			"markdown_text_conflict", "invalid_arguments", "cannot_reply_to_message", "block_mismatch",
 		},
 		relay.Transient: {
-			"request_timeout", "service_unavailable", "internal_error", "fatal_error", "team_added_to_org", "something_new",
+			"request_timeout", "service_unavailable", "internal_error", "fatal_error", "team_added_to_org", "update_failed",
+			"something_new",
 		},
 		relay.RateLimited: {"ratelimited", "rate_limited", "message_limit_exceeded"},
 	} {
@@ -308,6 +311,47 @@ func TestNewMessages(t *testing.T) {
 	}
 }
 
+// Each word that Slack has for a message that has gone, of an update and of a reply.
+// https://docs.slack.dev/reference/methods/chat.update#errors
+func TestEachWordForAMessageThatHasGone(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"} {
+		for _, do := range []string{"update", "reply"} {
+			t.Run(word+" to "+do, func(t *testing.T) {
+				t.Parallel()
+				posted := 0
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					if r.URL.Path == "/api/chat.update" || bytes.Contains(body, []byte(`"thread_ts"`)) {
+						_, _ = io.WriteString(w, `{"ok":false,"error":"`+word+`"}`)
+						return
+					}
+					posted++
+					_, _ = io.WriteString(w, `{"ok":true,"channel":"C1","ts":"`+strconv.Itoa(posted)+`.1"}`)
+				}))
+				t.Cleanup(server.Close)
+				s := build(t, slack.Config{
+					AppURL: server.URL + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
+					UpdateMessage: new(do == "update"),
+				}, receiverstest.Env(t, set(t)))
+				d := group(1, nil)
+				first, err := s.Send(t.Context(), render(t, s, d)[0])
+				require.NoError(t, err)
+				d.Previous = first.Ref
+				m := render(t, s, d)[0]
+				m.Previous = first.Ref
+				told, _ := readCall(t, m)
+				require.Equal(t, do, told)
+				again, err := s.Send(t.Context(), m)
+				require.NoError(t, err)
+				require.Equal(t, "post", again.Detail)
+				require.NotEqual(t, first.Ref, again.Ref, "the next follow the new one")
+				require.Equal(t, 2, posted)
+			})
+		}
+	}
+}
+
 func TestOldNewsChangesNoMessage(t *testing.T) {
 	t.Parallel()
 	c := newChannel(t, slack.Config{}, sandbox.SlackBot{})
@@ -424,45 +468,61 @@ func TestTheSandboxRefusesABot(t *testing.T) {
 
 func TestABotsCallsAreAsRecorded(t *testing.T) {
 	t.Parallel()
-	var calls bytes.Buffer
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		calls.WriteString(r.Method + " " + r.URL.Path + "\n")
-		calls.WriteString("Content-Type: " + r.Header.Get("Content-Type") + "\n")
-		if r.Header.Get("Authorization") != "Bearer "+botToken {
-			t.Error("the token is missing")
-		}
-		if json.Indent(&calls, body, "", "  ") != nil {
-			t.Error("no JSON")
-		}
-		calls.WriteString("\n")
-		_, _ = io.WriteString(w, `{"ok":true,"channel":"C0OPS","ts":"1700000000.000100","message":{"text":"`)
-	}))
-	t.Cleanup(server.Close)
-	s := build(t, slack.Config{
-		AppURL: server.URL + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
-	}, receiverstest.Env(t, set(t)))
-	var ref relay.Ref
-	for _, d := range []relay.Delivery{
-		group(1, map[int]relay.Change{0: relay.ChangeNew}),
-		group(2, map[int]relay.Change{0: relay.ChangeResolved, 1: relay.ChangeNew}),
-		group(1, map[int]relay.Change{0: relay.ChangeResolved}),
+	for name, tt := range map[string]struct {
+		locale  string
+		stories []relay.Delivery // of one group, one after the other
+	}{
+		"bot.en": {relay.LocaleEnglish, []relay.Delivery{
+			group(1, map[int]relay.Change{0: relay.ChangeNew}),
+			group(2, map[int]relay.Change{0: relay.ChangeResolved, 1: relay.ChangeNew}),
+			group(1, map[int]relay.Change{0: relay.ChangeResolved}),
+		}},
+		"bot.zh-CN": {relay.LocaleChinese, []relay.Delivery{
+			receiverstest.Story(t, "hostile"), receiverstest.Story(t, "50-alerts"), receiverstest.Story(t, "merged"),
+		}},
 	} {
-		d.Previous = ref
-		for _, m := range render(t, s, d) {
-			m.Previous = ref
-			receipt, err := s.Send(t.Context(), m)
-			require.NoError(t, err, "an answer that is cut off behind what counts")
-			ref = receipt.Ref
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls bytes.Buffer
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				calls.WriteString(r.Method + " " + r.URL.Path + "\n")
+				calls.WriteString("Content-Type: " + r.Header.Get("Content-Type") + "\n")
+				if r.Header.Get("Authorization") != "Bearer "+botToken {
+					t.Error("the token is missing")
+				}
+				if json.Indent(&calls, body, "", "  ") != nil {
+					t.Error("no JSON")
+				}
+				calls.WriteString("\n")
+				_, _ = io.WriteString(w, `{"ok":true,"channel":"C0OPS","ts":"1700000000.000100","message":{"text":"`)
+			}))
+			t.Cleanup(server.Close)
+			s := build(t, slack.Config{
+				Common: relay.Common{Locale: tt.locale, MaxParts: 2},
+				AppURL: server.URL + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
+			}, receiverstest.Env(t, set(t)))
+			var ref relay.Ref
+			for _, d := range tt.stories {
+				d.Previous = ref
+				for _, m := range render(t, s, d) {
+					_, say := readCall(t, m)
+					check(t, relay.Message{Body: say, Text: m.Text})
+					m.Previous = ref
+					receipt, err := s.Send(t.Context(), m)
+					require.NoError(t, err, "an answer that is cut off behind what counts")
+					ref = receipt.Ref
+				}
+			}
+			golden := filepath.Join("testdata", name+".golden.txt")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, calls.Bytes(), 0o600))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), calls.String())
+		})
 	}
-	golden := filepath.Join("testdata", "bot.golden.txt")
-	if *update {
-		require.NoError(t, os.WriteFile(golden, calls.Bytes(), 0o600))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), calls.String())
 }
 
 func TestANewTokenNeedsNoReload(t *testing.T) {

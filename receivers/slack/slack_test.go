@@ -107,6 +107,8 @@ func words() []receiverstest.Fault {
 		{404, "channel_not_found", relay.Misconfigured},
 		{404, "no_service", relay.Misconfigured},
 		{404, "no_team", relay.Misconfigured},
+		{404, "no_service_id", relay.Misconfigured},
+		{403, "team_disabled", relay.Misconfigured},
 		{404, "no_active_hooks", relay.Misconfigured},
 		{410, "channel_is_archived", relay.Misconfigured},
 		{500, "rollup_error", relay.Transient},
