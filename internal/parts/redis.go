@@ -66,7 +66,7 @@ func StartSentinel(tb testing.TB, name string, primary *Redis) *Redis {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(primary.Address)
 	file := filepath.Join(tb.TempDir(), "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 1000\n"+
+	config := fmt.Sprintf("sentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 3000\n"+
 		"sentinel failover-timeout %s 5000\n", name, host, port, name, name)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		tb.Fatal(err)

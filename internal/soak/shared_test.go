@@ -3,6 +3,7 @@ package soak_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,10 @@ func TestNothingIsLostInAFailover(t *testing.T) {
 		at := time.Now()
 		servers[0].Kill()
 		parts.WaitFor(t, "the replica to take over", func() error {
+			if primary := strings.Fields(sentinel.Do(t, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "relay")); len(primary) != 2 ||
+				net.JoinHostPort(primary[0], primary[1]) != servers[1].Address {
+				return fmt.Errorf("the sentinel names %s", primary)
+			}
 			if role := servers[1].Info(t, "replication", "role"); role != "master" {
 				return fmt.Errorf("it is a %s", role)
 			}
