@@ -152,6 +152,6 @@ func (e *Enricher) add(to *relay.Snapshot, source relay.Source, from relay.Snaps
 		to.Extra[name] = have
 	}
 	if added && to.Time.IsZero() {
-		to.Time = from.Time
+		to.Time = e.clean.time(from.Time)
 	}
 }
