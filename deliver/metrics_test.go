@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,14 +90,14 @@ func figures(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	values := map[string]float64{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			name := family.GetName()
+			words := []string{family.GetName()}
 			for _, l := range m.GetLabel() {
 				if l.GetName() != "receiver" && l.GetName() != "integration" {
-					name += " " + l.GetValue()
+					words = append(words, l.GetValue())
 				}
 			}
 			if v := m.GetCounter().GetValue() + m.GetGauge().GetValue(); v != 0 {
-				values[name] = v
+				values[strings.Join(words, " ")] = v
 			}
 		}
 	}
