@@ -582,7 +582,8 @@ func testClock(t *testing.T) {
 	require.Len(t, batches, 1, "a clock that is set forward ends what is under way")
 }
 
-// testFailover: a replica that did not hear of the last sends is told of them before anything else is sent.
+// testFailover: a replica that did not hear of the last sends is told of them before anything else is sent, also a full
+// one.
 func testFailover(t *testing.T) {
 	t.Helper()
 	primary := parts.StartRedis(t)
@@ -600,6 +601,7 @@ func testFailover(t *testing.T) {
 	require.Empty(t, claim(0))
 	replica := parts.StartRedisReplica(t, primary)
 	replica.Promote(t) // before the sends
+	replica.Do(t, "CONFIG", "SET", "maxmemory", "1")
 	batches := claim(10)
 	require.Len(t, batches, 3)
 	require.NoError(t, v.Settle(t.Context(), batches[0].Lease, done(batches[0])))

@@ -4,13 +4,13 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  and so on, of each send: limiter, nonce, how long ago it ended in microseconds
 --
--- Answers nothing. First write: one that may grow. Invariant: a send is counted once, by its nonce.
+-- Answers nothing. First write: a removal, so that a full Redis can be drained. Invariant: a send is counted once, by its
+-- nonce.
+call('ZREM', P .. ENDS, '')
 for at = 3, #ARGV, 3 do
   local limiter, nonce = ARGV[at], ARGV[at + 1]
   if not call('ZSCORE', P .. FLIGHT .. limiter, nonce) then
-    local per = tonumber(call('HGET', P .. LIMITER .. limiter, 'per')) or 0
-    call('ZADD', P .. STAMPS .. limiter, 'GT', us(now - ARGV[at + 2]), nonce)
-    call('PEXPIRE', P .. STAMPS .. limiter, 60000 + math.max(60000, math.ceil(per / 1000)))
+    stamp(limiter, nonce, now - ARGV[at + 2], call('HGET', P .. LIMITER .. limiter, 'per'))
   end
 end
 return false

@@ -34,7 +34,7 @@ call('HDEL', P .. LEASES, nonce)
 call('ZREM', P .. ENDS, nonce)
 call('ZREM', P .. FLIGHT .. id, nonce)
 local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
-if result ~= 'release' then stamp(id, nonce, tonumber(limiter[1] or 0), tonumber(limiter[2] or 0)) end
+if result ~= 'release' then count(id, nonce, limiter[1], limiter[2]) end
 if hold > 0 then
   stopLimiter(id, now + hold, ARGV[9])
 elseif limiter[3] and result == 'sent' then

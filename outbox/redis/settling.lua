@@ -1,12 +1,10 @@
 -- The settle: what becomes of a limiter, and of lanes that go on.
 
--- stamp counts a send. No more stamps are kept than any limit ever asked for, but always some, for an integration with
--- a limit that comes to share the limiter with one without.
-local function stamp(limiter, nonce, per, most)
-  local key = P .. STAMPS .. limiter
-  call('ZADD', key, NOW, nonce)
-  if now % 8 == 0 then call('ZREMRANGEBYRANK', key, 0, -1 - math.max(32, most)) end
-  call('PEXPIRE', key, 60000 + math.max(60000, math.ceil(per / 1000)))
+-- count counts the send that ends. No more stamps are kept than any limit ever asked for, but always some, for an
+-- integration with a limit that comes to share the limiter with one without.
+local function count(limiter, nonce, per, most)
+  stamp(limiter, nonce, now, per)
+  if now % 8 == 0 then call('ZREMRANGEBYRANK', P .. STAMPS .. limiter, 0, -1 - math.max(32, tonumber(most) or 0)) end
 end
 
 -- stopLimiter holds a limiter until the given time, or as long as it is held already.

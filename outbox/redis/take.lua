@@ -1,6 +1,7 @@
 -- The claim: leasing lanes.
 
--- lapse ends a lease that nobody settled: its slot counts as used at its end.
+-- lapse ends a lease that nobody settled: its slot counts as used at its end, which a clock that was set back has made
+-- sooner than the lease says.
 local function lapse(nonce)
   local lease = call('HGET', P .. LEASES, nonce)
   call('HDEL', P .. LEASES, nonce)
@@ -13,7 +14,7 @@ local function lapse(nonce)
     return
   end
   call('ZREM', P .. FLIGHT .. id, nonce)
-  call('ZADD', P .. STAMPS .. id, stop, nonce)
+  stamp(id, nonce, math.min(tonumber(stop), now), call('HGET', P .. LIMITER .. id, 'per'))
   wake(id)
   for at = #lanes - 23, 1, -24 do
     local lane = string.sub(lanes, at, at + 21)
