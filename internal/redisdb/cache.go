@@ -21,14 +21,24 @@ const lockPause = 50 * time.Millisecond
 type Cache struct {
 	db     *DB
 	prefix string
-	unlock *Script
+
+	put, lock, unlock *Script
 }
 
-// NewCache returns the cache whose keys begin with prefix. What is in them is only hashed.
+// NewCache returns the cache whose keys begin with prefix. What is in them is only hashed. A full Redis takes values and
+// locks all the same, because the first write of each script is a removal: without a token that is kept here, what fills
+// it could not be told.
 func NewCache(db *DB, prefix string) *Cache {
-	c := &Cache{db: db, prefix: prefix, unlock: NewScript("unlock",
-		"if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return false")}
-	db.Prepare(c.unlock)
+	c := &Cache{
+		db: db, prefix: prefix,
+		put: NewScript("cache put",
+			"redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return false"),
+		lock: NewScript("cache lock", "if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end "+
+			"redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"),
+		unlock: NewScript("cache unlock",
+			"if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return false"),
+	}
+	db.Prepare(c.put, c.lock, c.unlock)
 	return c
 }
 
@@ -43,22 +53,19 @@ func (c *Cache) Get(ctx context.Context, key string) ([]byte, error) {
 
 // Put implements relay.Cache.
 func (c *Cache) Put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	err := c.db.client.Set(ctx, c.key("cache:", key), value, ttl).Err()
-	if err = c.db.Fault(ctx, err); err != nil {
-		return fmt.Errorf("redis: cache put: %w", err)
-	}
-	return nil
+	_, err := c.run(ctx, c.put, c.key("cache:", key), value, ttl)
+	return err
 }
 
 // Lock implements relay.Cache. A relay that dies with a lock keeps it from the others for the rest of ttl.
 func (c *Cache) Lock(ctx context.Context, key string, ttl time.Duration) (func(), error) {
 	name, nonce := c.key("lock:", key), rand.Text()
 	for {
-		mine, err := c.db.client.SetNX(ctx, name, nonce, ttl).Result()
-		if err = c.db.Fault(ctx, err); err != nil {
-			return nil, fmt.Errorf("redis: cache lock: %w", err)
+		mine, err := c.run(ctx, c.lock, name, nonce, ttl)
+		if err != nil {
+			return nil, err
 		}
-		if mine {
+		if mine == int64(1) {
 			break
 		}
 		select {
@@ -71,6 +78,11 @@ func (c *Cache) Lock(ctx context.Context, key string, ttl time.Duration) (func()
 		// When this fails the lock ends with its ttl.
 		_, _ = c.db.Run(context.WithoutCancel(ctx), Call{Script: c.unlock, Keys: []string{name}, Args: []any{nonce}})
 	}), nil
+}
+
+// run keeps something under a name for ttl, at least a millisecond.
+func (c *Cache) run(ctx context.Context, s *Script, name string, value any, ttl time.Duration) (any, error) {
+	return c.db.Run(ctx, Call{Script: s, Keys: []string{name}, Args: []any{value, max(ttl.Milliseconds(), 1)}})
 }
 
 func (c *Cache) key(kind, key string) string {

@@ -36,6 +36,21 @@ func TestCache(t *testing.T) {
 	})
 }
 
+// TestAFullRedisTakesTokens: without them, what fills it could not be told.
+func TestAFullRedisTakesTokens(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	cache := redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay}:")
+	server.Do(t, "CONFIG", "SET", "maxmemory", "1")
+	unlock, err := cache.Lock(t.Context(), "token", time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, cache.Put(t.Context(), "token", []byte("t0k3n"), time.Hour))
+	unlock()
+	value, err := cache.Get(t.Context(), "token")
+	require.NoError(t, err)
+	require.Equal(t, []byte("t0k3n"), value)
+}
+
 func TestOneRelayAtATimeHoldsALock(t *testing.T) {
 	t.Parallel()
 	server := parts.StartRedis(t)
