@@ -38,6 +38,7 @@ receivers:
     slack_configs:
       - {name: all, api_url: "http://localhost/services/all"}
       - {name: by room, api_url: "http://localhost/services/rooms", channel: "#room-{{ .Snapshot.RoomID }}"}
+      - {name: bot, app_token: xoxb-1, channel: "#room-{{ .Snapshot.RoomID }}"}
     email_configs:
       - {name: mail, to: '{{ if eq .Snapshot.RoomID "B" }}b@example.org{{ else }}all@example.org{{ end }}', from: r@example.org, smarthost: "localhost:25"}
   - name: c
@@ -67,7 +68,7 @@ func wantedIn(room string) []destination {
 		to = "b@example.org"
 	}
 	return append(wanted, destination{"ops/slack/all", "webhook"}, destination{"ops/slack/by room", "#room-" + room},
-		destination{"ops/email/mail", to})
+		destination{"ops/slack/bot", "#room-" + room}, destination{"ops/email/mail", to})
 }
 
 // evidence is what look-ups find: whatever a test wants, different each time.

@@ -75,6 +75,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 	if i.bot != nil {
 		setup := c.Setup(botLimit())
 		setup.Integration, setup.Apart = i, i.bot.update || i.bot.thread
+		setup.ByRoom = relay.SpeakOfRooms(c.Channel)
 		if i.templates.channel == nil {
 			setup.Limiters = []relay.LimiterID{i.bot.limiter(c.Channel)}
 		}
