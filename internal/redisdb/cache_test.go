@@ -2,12 +2,17 @@ package redisdb_test
 
 import (
 	"context"
+	"log/slog"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/accesstoken"
 	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/redisdb"
 )
@@ -82,6 +87,58 @@ func TestOneRelayAtATimeHoldsALock(t *testing.T) {
 	all.Wait()
 	require.Equal(t, 1, most)
 	require.Equal(t, 6, times)
+}
+
+// Twenty relays, each with connections of its own, meet a token that has expired, or that the vendor takes no more: one of
+// them fetches another, and all have it.
+func TestTwentyRelaysFetchATokenOnce(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	for name, refused := range map[string]bool{"expired": false, "refused": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var fetched atomic.Int32
+			fetch := func(context.Context) (string, time.Duration, error) {
+				return "token-" + strconv.Itoa(int(fetched.Add(1))), time.Hour, nil
+			}
+			relays := make([]*accesstoken.Source, 20)
+			caches := make([]*redisdb.Cache, len(relays))
+			for i := range relays {
+				caches[i] = redisdb.NewCache(open(t, redisdb.Options{Addresses: []string{server.Address}}), "{relay-"+name+"}:")
+				env := relay.Env{Cache: caches[i], Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
+				relays[i] = accesstoken.New(env, "app", fetch)
+			}
+			old, err := relays[0].Token(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "token-1", old)
+			if !refused {
+				require.NoError(t, caches[0].Put(t.Context(), "token/app", []byte(old), time.Millisecond))
+				parts.WaitFor(t, "the token to expire", func() error {
+					value, err := caches[1].Get(t.Context(), "token/app")
+					if err == nil && value != nil {
+						return context.DeadlineExceeded
+					}
+					return err
+				})
+			}
+			var all sync.WaitGroup
+			got, errs := make([]string, len(relays)), make([]error, len(relays))
+			for i, source := range relays {
+				all.Go(func() {
+					if refused {
+						source.Refused(old)
+					}
+					got[i], errs[i] = source.Token(t.Context())
+				})
+			}
+			all.Wait()
+			for i := range relays {
+				require.NoError(t, errs[i])
+				require.Equal(t, "token-2", got[i])
+			}
+			require.EqualValues(t, 2, fetched.Load(), "the first and one refresh")
+		})
+	}
 }
 
 func TestALockOfADeadRelayEnds(t *testing.T) {
