@@ -6,14 +6,18 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/config"
 	"github.com/alertrelay/relay/internal/app"
 	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/sandbox"
+	"github.com/alertrelay/relay/outbox/redis"
 )
 
 // inRedis is a configuration with its store in a Redis.
@@ -161,4 +165,48 @@ func TestAReceiverThatAnotherRelayMayKnow(t *testing.T) {
 	require.Contains(t, older.logs.String(), "another relay may know it")
 	code, _ = newer.post(t, "/webhook/newer", n)
 	require.Equal(t, http.StatusOK, code)
+
+	newer.stop()
+	code, _ = older.post(t, "/webhook/newer", n)
+	require.Equal(t, http.StatusServiceUnavailable, code, "it may come back")
+	server.Do(t, "EVAL", `for _, config in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+		redis.call('ZINCRBY', KEYS[1], -ARGV[1], config) end`,
+		"1", redis.Prefix(config.DefaultNamespace)+"configs", fmt.Sprint((15 * time.Minute).Milliseconds()))
+	require.Eventually(t, func() bool {
+		code, _ := older.post(t, "/webhook/newer", n)
+		return code == http.StatusNotFound
+	}, wait, tick, "15 minutes later nobody knows it")
+	require.Equal(t, "1", older.metric(t, "relay_configs_seen"))
+}
+
+// TestTooFewReplicasHaveIt: what min_acks asks for and cannot be had is answered 503, a copy as well, until it can.
+func TestTooFewReplicasHaveIt(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	replica := parts.StartRedisReplica(t, server)
+	box, text := vendors(t)
+	p := start(t, t.TempDir(), strings.Replace(inRedis(text, server), "addresses:", "min_acks: 1, addresses:", 1), nil)
+	before := notification("HighLatency", firing("checkout"))
+	p.accept(t, "accepted", before)
+	for _, inbox := range inboxes() {
+		await(t, box, inbox, 1)
+	}
+
+	replica.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { replica.Signal(syscall.SIGCONT) })
+	n := notification("HighLatency", firing("checkout"), firing("search"))
+	for name, posted := range map[string]*relay.Notification{"new": n, "a copy of what was refused": n, "a copy": before} {
+		code, answer := p.post(t, "/webhook", posted)
+		require.Equal(t, http.StatusServiceUnavailable, code, name)
+		require.NotContains(t, answer["error"], server.Address, name)
+	}
+
+	replica.Signal(syscall.SIGCONT)
+	require.Eventually(t, func() bool {
+		code, answer := p.post(t, "/webhook", n)
+		return code == http.StatusOK && answer["status"] == "duplicate"
+	}, wait, tick, "the primary had it all along")
+	for _, inbox := range inboxes() {
+		require.Contains(t, await(t, box, inbox, 2), "search is too slow")
+	}
 }
