@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/sandbox"
 )
 
@@ -65,6 +68,59 @@ func TestExemplarsOfStrangers(t *testing.T) {
 	require.Equal(t, "5", p.metric(t, `relay_enrichment_lookups_total{outcome="failed",source="exemplar"}`))
 	require.Equal(t, "1", p.metric(t, `relay_enrichment_lookups_total{outcome="rested",source="exemplar"}`))
 	require.NotContains(t, p.logs.String(), prometheus.URL)
+}
+
+// TestAStormWhilePrometheusIsDown: two hundred webhooks at once are all accepted, well before Alertmanager would give up, and
+// Prometheus is not asked for each of them.
+func TestAStormWhilePrometheusIsDown(t *testing.T) {
+	t.Parallel()
+	const webhooks = 200
+	for _, tt := range []struct {
+		name       string
+		prometheus func(t *testing.T) (url string)
+	}{
+		{"refuses connections", func(t *testing.T) string {
+			t.Helper()
+			return "http://" + parts.FreeAddress(t)
+		}},
+		{"hangs", func(t *testing.T) string {
+			t.Helper()
+			release := make(chan struct{})
+			server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(release) })
+			return server.URL
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, t.TempDir(), fmt.Sprintf("snapshots: {exemplars: {url: %q}}\n"+
+				"route: {receiver: ops}\nreceivers: [{name: ops}]\n", tt.prometheus(t)), nil)
+			storm := func(name string) map[int]int {
+				var mu sync.Mutex
+				var all sync.WaitGroup
+				codes := map[int]int{}
+				for i := range webhooks {
+					a := firing(fmt.Sprint(name, i))
+					a.Annotations, a.GeneratorURL = nil, "http://prometheus:9090/graph?g0.expr="+a.Labels["alertname"]
+					all.Go(func() {
+						code, _ := p.post(t, "/webhook", notification(fmt.Sprint(name, i), a))
+						mu.Lock()
+						defer mu.Unlock()
+						codes[code]++
+					})
+				}
+				all.Wait()
+				return codes
+			}
+			require.Equal(t, map[int]int{http.StatusOK: webhooks}, storm("first"))
+			require.NotEqual(t, "0", p.metric(t, `relay_enrichment_lookups_total{outcome="failed",source="exemplar"}`))
+			require.Equal(t, map[int]int{http.StatusOK: webhooks}, storm("second"))
+			rested, err := strconv.Atoi(p.metric(t, `relay_enrichment_lookups_total{outcome="rested",source="exemplar"}`))
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, rested, webhooks/2, "what is down is left alone")
+		})
+	}
 }
 
 // TestReloadCanBringExemplars: a Prometheus in the new configuration is asked from then on.
