@@ -124,8 +124,11 @@ func TestFaults(t *testing.T) {
 		"NOSCRIPT":                             testNoScript,
 		"a stall longer than the client waits": testStall,
 		"the answer is lost after the script ran":            testAnswerLost,
+		"the answer to bind is lost":                         testBindLost,
+		"the answer to giveup is lost":                       testGiveUpLost,
 		"the server is killed and keeps an AOF":              testKilled,
 		"a server that stands still for longer than a lease": testStopped,
+		"a relay that stands still for longer than a lease":  testRelayStopped,
 		"FLUSHALL":                               testFlushed,
 		"a clock that jumps":                     testClock,
 		"a failover that forgets the last sends": testFailover,
@@ -313,6 +316,90 @@ func testStopped(t *testing.T) {
 	require.Equal(t, 1, again[0].Lanes[0].Crashes)
 }
 
+// testRelayStopped: what a relay settles once its lease is over is not heard; another one tells it once more, before what
+// came after it in its lane.
+func testRelayStopped(t *testing.T) {
+	t.Helper()
+	v := newVictim(t)
+	other := &victim{Store: open(t, v.server.Address), t: t, server: v.server}
+	first := v.accept()
+	held := v.claim(500 * time.Millisecond)[0]
+	second := v.webhook()
+	second.GroupKey, second.Entries[0].Lane = first.GroupKey, first.Entries[0].Lane
+	second.Entries[0].State = dedupe.State{2}
+	_, err := other.Accept(t.Context(), second)
+	require.NoError(t, err)
+	require.Empty(t, other.claim(time.Minute), "what is under way is told by one relay alone")
+
+	// Meanwhile the relay is stopped, as SIGSTOP does it, and sends no word to Redis.
+	var again []outbox.Batch
+	parts.WaitFor(t, "the lease to end", func() error {
+		if again = other.claim(time.Minute); len(again) == 0 {
+			return errors.New("still leased")
+		}
+		return nil
+	})
+	require.ErrorIs(t, v.Settle(t.Context(), held.Lease, done(held)), outbox.ErrStale)
+	var told []string
+	for ; len(again) > 0; again = other.claim(time.Minute) {
+		require.Len(t, again, 1)
+		told = append(told, again[0].Lanes[0].Items[0].ID)
+		require.NoError(t, other.Settle(t.Context(), again[0].Lease, done(again[0])))
+	}
+	require.Equal(t, []string{first.ID + "-0", second.ID + "-0"}, told)
+	require.Zero(t, stats(t, v.Store).Pending)
+}
+
+// testBindLost: when the answer to bind is lost nothing is claimed, and the next claim goes on from there.
+func testBindLost(t *testing.T) {
+	t.Helper()
+	v := newVictim(t)
+	proxy := newCutter(t, v.server.Address)
+	through := &victim{Store: open(t, proxy.address), t: t, server: v.server}
+	v.accept()
+	_, _, err := through.Claim(t.Context(), outbox.ClaimRequest{Lease: time.Minute}) // which loads the scripts
+	require.NoError(t, err)
+	// The first script asks for the bind, the second for the queues, and the third binds.
+	proxy.after.Store(2)
+	proxy.cut.Store(true)
+	_, _, err = through.Claim(t.Context(), outbox.ClaimRequest{Max: 1, Lease: time.Minute, Integrations: benchTerms})
+	require.ErrorIs(t, err, outbox.ErrUnavailable)
+	proxy.cut.Store(false)
+	require.Equal(t, 1, through.drain())
+}
+
+// testGiveUpLost: when the answer to giveup is lost, what nobody knows is in the dead letters all the same, and once.
+func testGiveUpLost(t *testing.T) {
+	t.Helper()
+	clock := outboxtest.NewClock()
+	server := parts.StartRedis(t)
+	proxy := newCutter(t, server.Address)
+	s := redis.New(connect(t, redisdb.Options{Addresses: []string{proxy.address}, Timeout: patience}), redis.Options{Now: clock.Now})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	v := &victim{Store: s, t: t, server: server}
+	w := v.accept()
+	v.accept()
+	nobody := outbox.ClaimRequest{
+		Max: 1, Lease: time.Minute, Integrations: map[relay.IntegrationID]outbox.Terms{"ops/slack/main": {}},
+	}
+	require.Empty(t, v.claimOnce(nobody))
+	clock.Advance(outbox.RemovedGrace)
+	proxy.after.Store(1) // the first script finds what is to be given up
+	proxy.cut.Store(true)
+	_, _, err := v.Claim(t.Context(), nobody)
+	require.ErrorIs(t, err, outbox.ErrUnavailable)
+	proxy.cut.Store(false)
+	require.Equal(t, 2, stats(t, s).Dead)
+	require.Empty(t, v.claimOnce(nobody))
+	require.Equal(t, 2, stats(t, s).Dead)
+	require.Zero(t, stats(t, s).Pending)
+
+	decisions, err := v.Requeue(t.Context(), outbox.RequeueRequest{IDs: []string{w.ID + "-0"}})
+	require.NoError(t, err)
+	require.Empty(t, decisions[0].Refusal)
+	require.Equal(t, 1, v.drain())
+}
+
 // testAnswerLost: whatever script's answer is lost, it has happened once, and nothing is lost or told out of order.
 func testAnswerLost(t *testing.T) {
 	t.Helper()
@@ -396,6 +483,7 @@ func (v *victim) claimOnce(c outbox.ClaimRequest) []outbox.Batch {
 type cutter struct {
 	address string
 	cut     atomic.Bool
+	after   atomic.Int64 // answers to scripts that it hands back before it cuts
 
 	mu     sync.Mutex
 	server string
@@ -463,7 +551,7 @@ func (c *cutter) serve(ctx context.Context, client net.Conn) {
 			if err != nil {
 				return
 			}
-			scripts.Store(c.cut.Load() && containsScript(buffer[:n]))
+			scripts.Store(c.cut.Load() && containsScript(buffer[:n]) && c.after.Add(-1) < 0)
 			if _, err := upstream.Write(buffer[:n]); err != nil {
 				return
 			}
