@@ -229,3 +229,35 @@ func BenchmarkMiddleware(b *testing.B) {
 		}
 	})
 }
+
+// TestPanicOfTheApplicationsFunctions is not one of the request: it stays as it was answered, or panics as it did.
+func TestPanicOfTheApplicationsFunctions(t *testing.T) {
+	t.Parallel()
+	broken := func(*http.Request) string { panic("broken") }
+	for _, tc := range []struct {
+		name string
+		cfg  recorder.Config
+	}{
+		{"Room", recorder.Config{Room: broken}},
+		{"TraceID", recorder.Config{TraceID: broken}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			out := &sink{}
+			tc.cfg.Sink = out
+			rec := start(t, tc.cfg)
+			serve := func(handler http.HandlerFunc) (status int, cause any) {
+				w := httptest.NewRecorder()
+				defer func() { status, cause = w.Code, recover() }()
+				rec.Middleware(handler).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				return
+			}
+			status, cause := serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+			equal(t, http.StatusBadGateway, status, "status")
+			equal(t, nil, cause, "panic of a request that was answered")
+			_, cause = serve(func(http.ResponseWriter, *http.Request) { panic("oh") })
+			equal(t, any("oh"), cause, "panic of the handler")
+			equal(t, recorder.Stats{Dropped: 2}, rec.Stats(), "stats")
+		})
+	}
+}

@@ -84,7 +84,7 @@ type Recorder struct {
 // Stats count what became of snapshots since the start.
 type Stats struct {
 	Sent     uint64 // taken by the sink
-	Dropped  uint64 // lost: the queue was full, the sink refused them, or they came after Close
+	Dropped  uint64 // lost: the queue was full, Room or TraceID panicked, the sink refused them, or after Close
 	Failures uint64 // calls of the sink that failed
 }
 
@@ -133,11 +133,26 @@ func (r *Recorder) Observe(req *http.Request, status int, took time.Duration) {
 	if r.full() { // what is not kept need not be found out
 		return
 	}
-	s := Snapshot{TraceID: r.traceID(req), UserAgent: req.UserAgent()}
+	if s, ok := r.about(req); ok {
+		r.Record(s)
+	}
+}
+
+// about is what there is to record about a request. A panic of the application's own functions must not become one of
+// the request, which is answered: nothing is recorded then.
+func (r *Recorder) about(req *http.Request) (s Snapshot, ok bool) {
+	defer func() {
+		if recover() != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.stats.Dropped++
+		}
+	}()
+	s = Snapshot{TraceID: r.traceID(req), UserAgent: req.UserAgent()}
 	if r.cfg.Room != nil {
 		s.RoomID = r.cfg.Room(req)
 	}
-	r.Record(s)
+	return s, true
 }
 
 // Record records a snapshot of something else than an HTTP request: a job, a message, a call of another protocol.
