@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -220,11 +221,17 @@ func readJSON(c *gin.Context, into any, form string) error {
 	}
 	switch tooLong := (*http.MaxBytesError)(nil); {
 	case errors.As(err, &tooLong):
-		return &requestError{http.StatusRequestEntityTooLarge, "the body is longer than 1 MiB"}
+		return apiBodyTooLong()
+	case errors.Is(err, os.ErrDeadlineExceeded): // the next try may have a better network
+		return fmt.Errorf("read body: %w", err)
 	case err != nil:
 		return wrong(`the body must be %s: %s`, form, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
+}
+
+func apiBodyTooLong() error {
+	return &requestError{http.StatusRequestEntityTooLarge, "the body is longer than 1 MiB"}
 }
 
 // A refusedLetter stays as it is.

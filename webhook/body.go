@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -17,7 +18,10 @@ const (
 	// maxBigBodies bounds the bytes of all bodies that are not yet answered, those up to smallBody not counted. What is
 	// made of a body takes several times its size.
 	maxBigBodies = 32 << 20
-	smallBody    = 64 << 10
+	// maxBigRecords bounds the bytes of snapshots in the same way. They have room of their own, so that no application
+	// takes that of webhooks.
+	maxBigRecords = 8 << 20
+	smallBody     = 64 << 10
 )
 
 // A body is a webhook's. It counts against maxBigBodies until it is released, when its notification is taken.
@@ -44,7 +48,7 @@ func (in *wayIn) read(c *gin.Context) (body, error) {
 		return body{}, in.tooLarge(r)
 	}
 
-	release, err := in.admit(r, deadline)
+	release, err := admit(r, in.bigBodies, maxBody, deadline)
 	if err != nil {
 		return body{}, err
 	}
@@ -63,21 +67,23 @@ func (in *wayIn) read(c *gin.Context) (body, error) {
 	return body{b, release}, nil
 }
 
-// admit waits until there is room for another big body.
-func (in *wayIn) admit(r *http.Request, deadline time.Time) (release func(), err error) {
+// admit waits until there is room for another big body; one that does not say its length takes the most it may have.
+func admit(
+	r *http.Request, room *semaphore.Weighted, most int64, deadline time.Time,
+) (release func(), err error) {
 	size := r.ContentLength
 	switch {
 	case size < 0:
-		size = maxBody
+		size = most
 	case size <= smallBody:
 		return func() {}, nil
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
-	if err := in.bigBodies.Acquire(ctx, size); err != nil {
+	if err := room.Acquire(ctx, size); err != nil {
 		return nil, unavailable("too many big bodies", errors.New("too many big bodies at one time"))
 	}
-	return func() { in.bigBodies.Release(size) }, nil
+	return func() { room.Release(size) }, nil
 }
 
 var errTooLarge = errors.New("body too large")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -61,9 +62,15 @@ func (in *wayIn) record(ctx context.Context, c *gin.Context) (any, []string, err
 	}{len(records) - len(refused), refused}, nil, nil
 }
 
-// readRecords reads the body: one object, or a list of them.
+// readRecords reads the body: one object, or a list of them. It is bounded as a webhook's is.
 func (in *wayIn) readRecords(c *gin.Context) ([]json.RawMessage, error) {
-	release, err := in.admit(c.Request, time.Now().Add(in.ReadTimeout))
+	if c.Request.ContentLength > maxAPIBody {
+		return nil, apiBodyTooLong()
+	}
+	deadline := time.Now().Add(in.ReadTimeout)
+	connection := http.NewResponseController(c.Writer)
+	_ = connection.SetReadDeadline(deadline)
+	release, err := admit(c.Request, in.bigRecords, maxAPIBody, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +79,7 @@ func (in *wayIn) readRecords(c *gin.Context) ([]json.RawMessage, error) {
 	if err := readJSON(c, &body, "a snapshot, or a list of them"); err != nil {
 		return nil, err
 	}
+	_ = connection.SetReadDeadline(time.Time{})
 	records := []json.RawMessage{body}
 	if bytes.HasPrefix(body, []byte("[")) {
 		if err := json.Unmarshal(body, &records); err != nil {

@@ -1,12 +1,16 @@
 package webhook_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -87,6 +91,41 @@ func TestRecordSnapshots(t *testing.T) {
 	require.Equal(t, 503, send(h, http.MethodPut, "/api/v1/snapshots", `{}`, kind).Code)
 	require.Equal(t, 415, send(h, http.MethodPut, "/api/v1/snapshots", `{}`).Code)
 	require.Equal(t, 405, send(h, http.MethodPost, "/api/v1/snapshots", `{}`, kind).Code)
+}
+
+// TestHangingSnapshots take nothing from webhooks, and are answered after as long as a webhook would be.
+func TestHangingSnapshots(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, webhook.Options{Snapshots: &records{}})
+		put := func(size int) (answered func() int) {
+			conn := connect(t, h)
+			_, err := fmt.Fprintf(conn, "PUT /api/v1/snapshots HTTP/1.1\r\nHost: relay\r\n"+
+				"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n[", size)
+			require.NoError(t, err)
+			return func() int {
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				return resp.StatusCode
+			}
+		}
+		began := time.Now()
+		require.Equal(t, http.StatusRequestEntityTooLarge, put(32<<20)(), "refused before it takes room")
+		var hanging []func() int
+		for range 40 {
+			hanging = append(hanging, put(1<<20))
+		}
+		synctest.Wait()
+		big := least + strings.Repeat(" ", 8<<20-len(least))
+		require.Equal(t, http.StatusOK, send(h, http.MethodPost, "/webhook", big).Code)
+		require.Zero(t, time.Since(began))
+		for _, answered := range hanging {
+			require.Equal(t, http.StatusServiceUnavailable, answered())
+		}
+		require.Equal(t, 10*time.Second, time.Since(began))
+		time.Sleep(time.Minute) // in the bubble's time: the server lingers before it closes
+	})
 }
 
 func TestFindSnapshots(t *testing.T) {

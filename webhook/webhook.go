@@ -95,6 +95,7 @@ func New(o Options) http.Handler {
 		complaints: &complaints{logger: o.Logger, now: time.Now},
 		ids:        newIDs(),
 		bigBodies:  semaphore.NewWeighted(maxBigBodies),
+		bigRecords: semaphore.NewWeighted(maxBigRecords),
 		readers:    sync.Pool{New: func() any { return new(wire.Reader) }},
 	}
 
@@ -141,6 +142,7 @@ type wayIn struct {
 	Options
 	complaints *complaints
 	ids        *ids
-	bigBodies  *semaphore.Weighted
-	readers    sync.Pool // of *wire.Reader
+	bigBodies  *semaphore.Weighted // bytes of webhooks
+	bigRecords *semaphore.Weighted // bytes of snapshots
+	readers    sync.Pool           // of *wire.Reader
 }
