@@ -24,8 +24,9 @@ type Operations interface {
 	DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadLetter, string, error)
 
 	// Requeue puts dead letters to the tails of their lanes, as new entries under their old ids and marked with the time
-	// (Item.Requeued), and says of each id what became of it, in the order asked. It is one step: those that are requeued
-	// are durably pending, and no dead letters any more, when it returns nil. ErrFull means that none was.
+	// (Item.Requeued), and says of each id what became of it, in the order asked. Those of one lane go there oldest received
+	// first. It is one step: those that are requeued are durably pending, and no dead letters any more, when it returns
+	// nil. ErrFull means that none was.
 	Requeue(ctx context.Context, r RequeueRequest) ([]Decision, error)
 
 	// Drop gives up dead letters for good, with a line in the history, and says of each id what became of it. It takes

@@ -1,8 +1,10 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,8 +119,14 @@ type operation struct {
 
 	decisions []outbox.Decision
 	letters   []*deadRecord // of each decision; nil when there is none
-	records   []*record     // of each decision; nil when it is not requeued
+	requeued  []requeued    // oldest received first
 	removed   int
+}
+
+// A requeued dead letter has a record of its own.
+type requeued struct {
+	letter *deadRecord
+	record *record
 }
 
 // read finds the dead letters asked for. One asked for twice is found once.
@@ -156,8 +164,7 @@ func (o *operation) read(ids []string) error {
 
 func (o *operation) stageRequeue(g *group) error {
 	s := o.store
-	o.records = make([]*record, len(o.letters))
-	requeued := 0
+	o.requeued = nil
 	for i, d := range o.letters {
 		if d == nil {
 			continue
@@ -165,7 +172,6 @@ func (o *operation) stageRequeue(g *group) error {
 		if o.decisions[i].Refusal = o.refuse(g, d); o.decisions[i].Refusal != "" {
 			continue
 		}
-		requeued++
 		r := &record{
 			id: d.event.Notification, receivedAt: nanos(d.receivedAt), status: intern([]byte(d.event.Status)),
 			alerts: d.event.Alerts, entries: 1, requeued: nanos(g.now), open: 1,
@@ -175,23 +181,24 @@ func (o *operation) stageRequeue(g *group) error {
 			return err
 		}
 		r.size = len(r.raw)
-		o.records[i] = r
+		o.requeued = append(o.requeued, requeued{d, r})
 	}
-	if requeued > 0 && s.schedule.Pending()+g.pending+requeued > s.options.MaxPending {
+	if n := len(o.requeued); n > 0 && s.schedule.Pending()+g.pending+n > s.options.MaxPending {
 		return outbox.ErrFull
 	}
-	g.pending += requeued
-	for i, r := range o.records {
-		if r == nil {
-			continue
-		}
+	g.pending += len(o.requeued)
+	slices.SortFunc(o.requeued, func(a, b requeued) int {
+		return cmp.Or(a.letter.receivedAt.Compare(b.letter.receivedAt), cmp.Compare(a.letter.id, b.letter.id))
+	})
+	for _, re := range o.requeued {
+		r := re.record
 		r.seq = s.next()
-		event := o.letters[i].happened(outbox.EventRequeued)
+		event := re.letter.happened(outbox.EventRequeued)
 		if o.force {
 			event.Detail = "forced"
 		}
 		g.record(event)
-		o.remove(g, o.letters[i].id)
+		o.remove(g, re.letter.id)
 		seq, raw := r.seq, r.raw
 		g.write(func(t *tables) error { return t.webhooks.Put(key(seq), raw) })
 	}
@@ -221,13 +228,10 @@ func (o *operation) refuse(g *group, d *deadRecord) outbox.Refusal {
 func (o *operation) applyRequeue(g *group) {
 	s := o.store
 	s.dead -= o.removed
-	for i, r := range o.records {
-		if r == nil {
-			continue
-		}
-		d := o.letters[i]
-		s.add(r)
-		s.enqueue(g.now, d.lane.Key(), d.lane, d.limiters, &entry{record: r, number: d.number})
+	for _, re := range o.requeued {
+		d := re.letter
+		s.add(re.record)
+		s.enqueue(g.now, d.lane.Key(), d.lane, d.limiters, &entry{record: re.record, number: d.number})
 	}
 }
 

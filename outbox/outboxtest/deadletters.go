@@ -90,6 +90,20 @@ func deadLetterTests() map[string]func(*testing.T, *fixture) {
 			require.Equal(t, "still no", letters[0].Detail)
 			require.Equal(t, 1, f.stats().Dead)
 		},
+		"what is requeued together is told oldest first": func(t *testing.T, f *fixture) {
+			older, newer := f.webhook("g"), f.webhook("g")
+			newer.ReceivedAt = newer.ReceivedAt.Add(time.Second)
+			f.dies(older, relay.Refused)
+			f.dies(newer, relay.Refused)
+			f.Advance(time.Minute)
+			asked := []string{newer.ID + "-0", older.ID + "-0"}
+			require.Equal(t, []outbox.Decision{{ID: asked[0]}, {ID: asked[1]}}, f.requeue(false, asked...))
+			for _, id := range []string{asked[1], asked[0]} {
+				b := f.claimOne()
+				require.Equal(t, []string{id}, ids(b))
+				f.settle(b, sent(b))
+			}
+		},
 		"a requeued entry shares no message with another": func(t *testing.T, f *fixture) {
 			w := f.webhook("g")
 			f.dies(w, relay.Refused)

@@ -73,6 +73,7 @@ func (m *Memory) Requeue(ctx context.Context, r outbox.RequeueRequest) ([]outbox
 			requeued = append(requeued, d)
 		}
 	}
+	slices.SortFunc(requeued, func(a, b deadLetter) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	for _, d := range requeued {
 		event := happened(d, outbox.EventRequeued)
 		if r.Force {
