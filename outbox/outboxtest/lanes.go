@@ -50,6 +50,7 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			f.claimOne()
 		},
 		"what waits for a removed integration is dead after a while": testRemoved,
+		"an integration that was back is waited for anew": testRemovedAgain,
 		"a lease that ends puts the lane back at the front": func(t *testing.T, f *fixture) {
 			first := f.webhook("g")
 			f.accept(first)
@@ -303,4 +304,25 @@ func testRemoved(t *testing.T, f *fixture) {
 	f.terms = map[relay.IntegrationID]outbox.Terms{ops: {}}
 	f.requeue(true, events[0].Entry)
 	require.Equal(t, []string{events[0].Entry}, ids(f.claimOne()), "once it is back it can be told")
+}
+
+func testRemovedAgain(t *testing.T, f *fixture) {
+	t.Helper()
+	with, without := f.terms, map[relay.IntegrationID]outbox.Terms{pay: {}}
+	f.accept(f.webhook("g"))
+	f.terms = without
+	f.claimWait(1)
+	f.Advance(outbox.RemovedGrace)
+	f.claimWait(1)
+	require.Equal(t, 1, f.removed[ops])
+
+	f.terms = with
+	f.claimWait(1) // with nothing pending
+	f.Advance(time.Hour)
+	f.accept(f.webhook("h"))
+	f.terms = without
+	batches, wait := f.claimWait(1)
+	require.Empty(t, batches)
+	require.Equal(t, outbox.RemovedGrace, wait)
+	require.Equal(t, 1, f.stats().Pending)
 }

@@ -27,16 +27,16 @@ end
 -- Leases that are over: their lanes go back to the front.
 for _, nonce in ipairs(call('ZRANGEBYSCORE', P .. ENDS, '-inf', NOW, 'LIMIT', 0, 256)) do lapse(nonce) end
 
--- Another configuration: every queue is looked at anew.
+-- Another configuration: every queue is looked at anew. What it has is not missed any more, also when nothing waits
+-- for it.
 if state[1] ~= ARGV[3] then
   call('HSET', P .. STATE, 'known', ARGV[3])
+  for _, integration in ipairs(call('ZRANGE', P .. MISSING, 0, -1)) do
+    if call('HEXISTS', terms, 'i' .. integration) == 1 then call('ZREM', P .. MISSING, integration) end
+  end
   for _, queue in ipairs(call('HKEYS', P .. PENDING)) do
     local t = termsOf(queue)
-    if t.messages then
-      call('ZREM', P .. MISSING, t.integration)
-    else
-      call('ZADD', P .. MISSING, 'NX', NOW, t.integration)
-    end
+    if not t.messages then call('ZADD', P .. MISSING, 'NX', NOW, t.integration) end
     call('ZADD', P .. DUE, 'XX', 'LT', NOW, queue)
   end
 end
@@ -70,6 +70,7 @@ end
 for _, lane in ipairs(call('ZRANGE', P .. FULL, 0, most)) do
   if #batches < most then batches[#batches + 1] = fold(lane, ARGV[6] .. #batches) end
 end
+keepWaits()
 local first = call('ZRANGE', P .. ENDS, 0, 0, 'WITHSCORES')
 if first[2] then later(tonumber(first[2])) end
 return {'ok', born, NOW, next and us(next) or '0', batches}
