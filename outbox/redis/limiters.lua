@@ -27,13 +27,21 @@ local function strictest(l, queue)
   if l.messages == 0 or a < b or a == b and t.messages < l.messages then l.messages, l.per = t.messages, t.per end
 end
 
+-- await notes that a queue waits for a limiter; it tells whether it did not yet.
+local function await(l, queue)
+  if l.wait[queue] then return false end
+  l.wait[queue], l.wait[#l.wait + 1] = true, queue
+  return true
+end
+
 local limiters = {}
 local function limiter(id)
   local l = limiters[id]
   if l then return l end
   local has = call('HMGET', P .. LIMITER .. id, 'hold', 'probing', 'per', 'most', 'wait')
-  l = {id = id, name = call('HGET', P .. LIMITERS, id), hold = tonumber(has[1]) or 0, wait = has[5] or '',
+  l = {id = id, name = call('HGET', P .. LIMITERS, id), hold = tonumber(has[1]) or 0, wait = {},
     messages = 0, per = 0, most = 0}
+  for queue in string.gmatch(has[5] or '', string.rep('.', 22)) do await(l, queue) end
   for queue in string.gmatch(call('HGET', terms, 'l' .. id) or '', string.rep('.', 22)) do strictest(l, queue) end
   if l.messages > (tonumber(has[4]) or 0) or l.per > (tonumber(has[3]) or 0) then
     call('HSET', P .. LIMITER .. id, 'per', us(math.max(l.per, has[3] or 0)), 'most', math.max(l.messages, has[4] or 0))
@@ -86,10 +94,14 @@ local function pick(queue)
   if best then return best end
   for _, id in ipairs(termsOf(queue).limiters) do
     local l = limiter(id)
-    if not string.find(l.wait, queue, 1, true) then
-      l.wait = l.wait .. queue
-      call('HSET', P .. LIMITER .. id, 'wait', l.wait)
-    end
+    if await(l, queue) then l.more = true end
   end
   return nil, soonest
+end
+
+-- keepWaits writes down which queues wait for which limiter: once in a claim, however many do.
+local function keepWaits()
+  for id, l in pairs(limiters) do
+    if l.more then call('HSET', P .. LIMITER .. id, 'wait', table.concat(l.wait)) end
+  end
 end

@@ -4,8 +4,8 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  and so on, of each send: limiter, nonce, how long ago it ended in microseconds
 --
--- Answers nothing. First write: a removal, so that a full Redis can be drained. Invariant: a send is counted once, by its
--- nonce.
+-- Answers nothing. First write: a removal, so that a full Redis can be drained.
+-- Invariant: a send is counted once, by its nonce.
 call('ZREM', P .. ENDS, '')
 for at = 3, #ARGV, 3 do
   local limiter, nonce = ARGV[at], ARGV[at + 1]

@@ -20,19 +20,29 @@ local function held(queue)
   return holds[queue]
 end
 
-local function stands(lane, id)
-  for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, -1)) do
-    local it = item(text)
-    if it.id == id then
-      local next, has = held(head(lane)), {}
-      if i == 1 then has = call('HMGET', P .. LANE .. lane, 'tries', 'reason', 'detail', 'due') end
-      next = math.max(next, tonumber(has[4]) or 0)
-      return {it.late or '0', it.since, has[1] or '0', has[2] or '', has[3] or '', next > now and us(next) or '0',
-        ARGV[3] == '1' and call('HGET', it.web, it.body) or ''}
+-- places are the items of a lane by id. Each lane is read once, however many of its entries are asked for.
+local lanes = {}
+local function places(lane)
+  if not lanes[lane] then
+    lanes[lane] = {}
+    for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, -1)) do
+      local it = item(text)
+      it.first = i == 1
+      lanes[lane][it.id] = it
     end
   end
-  return 0
+  return lanes[lane]
 end
+
+local function stands(lane, id)
+  local it, has = places(lane)[id], {}
+  if not it then return 0 end
+  if it.first then has = call('HMGET', P .. LANE .. lane, 'tries', 'reason', 'detail', 'due') end
+  local next = math.max(held(head(lane)), tonumber(has[4]) or 0)
+  return {it.late or '0', it.since, has[1] or '0', has[2] or '', has[3] or '', next > now and us(next) or '0',
+    ARGV[3] == '1' and call('HGET', it.web, it.body) or ''}
+end
+
 local answer = {}
 for at = 5, #ARGV, 2 do answer[#answer + 1] = stands(ARGV[at], ARGV[at + 1]) end
 return answer
