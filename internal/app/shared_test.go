@@ -70,7 +70,7 @@ func TestRedisMayBeDownAtStartAndLater(t *testing.T) {
 	require.Equal(t, 2, strings.Count(p.logs.String(), "Redis is unavailable: what needs it"), "once each time it went down")
 	require.Equal(t, 2, strings.Count(p.logs.String(), "Redis is available again"))
 	require.Eventually(t, func() bool {
-		return strings.Contains(p.logs.String(), "nothing is lost when Redis crashes, up to two seconds when it loses its power")
+		return strings.Contains(p.logs.String(), "up to two seconds are lost when Redis crashes on a busy disk, or loses its power")
 	}, wait, tick)
 }
 

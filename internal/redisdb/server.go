@@ -155,7 +155,7 @@ func (s Server) Promise(minAcks int) string {
 	case AOFAlways:
 		crash = "nothing is lost when Redis crashes or loses its power"
 	case AOFEverySec:
-		crash = "nothing is lost when Redis crashes, up to two seconds when it loses its power"
+		crash = "up to two seconds are lost when Redis crashes on a busy disk, or loses its power"
 	case AOF, AOFNo:
 		crash = "nothing is lost when Redis crashes, an unknown part when it loses its power"
 	case Snapshots:

@@ -30,7 +30,7 @@ func TestLook(t *testing.T) {
 		"every second": {
 			[]string{"--appendfsync", "everysec"},
 			0, redisdb.AOFEverySec,
-			"nothing is lost when Redis crashes, up to two seconds when it loses its power; " +
+			"up to two seconds are lost when Redis crashes on a busy disk, or loses its power; " +
 				"the last moments before a failover are lost",
 		},
 		"snapshots": {
