@@ -50,7 +50,7 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 			f.claimOne()
 		},
 		"what waits for a removed integration is dead after a while": testRemoved,
-		"an integration that was back is waited for anew": testRemovedAgain,
+		"an integration that was back is waited for anew":            testRemovedAgain,
 		"a lease that ends puts the lane back at the front": func(t *testing.T, f *fixture) {
 			first := f.webhook("g")
 			f.accept(first)
