@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,7 +90,7 @@ func TestOneIncidentLivesThroughRestarts(t *testing.T) {
 	}
 }
 
-// TestTheQueueIsKeptWhileTokensCannotBeFetched: nothing is lost, and the log says it once.
+// TestTheQueueIsKeptWhileTokensCannotBeFetched: nothing is lost, the log says it once, and the metrics show it.
 func TestTheQueueIsKeptWhileTokensCannotBeFetched(t *testing.T) {
 	t.Parallel()
 	box, text := applications(t)
@@ -100,8 +102,45 @@ func TestTheQueueIsKeptWhileTokensCannotBeFetched(t *testing.T) {
 	await(t, box, sandbox.InboxDingTalk, 3)
 	require.Eventually(t, func() bool { return strings.Contains(p.logs.String(), "No access token can be fetched") }, wait, tick)
 	require.Equal(t, 1, strings.Count(p.logs.String(), "No access token can be fetched"))
+	require.Eventually(t, func() bool {
+		return p.metric(t, "relay_pending_notifications") == "3" &&
+			p.metric(t, `relay_notifications_failed_total{integration="wecom",reason="transient",receiver="ops"}`) != "0"
+	}, wait, tick)
 	require.Empty(t, box.Inbox(sandbox.InboxWeCom))
 	p.stop()
+}
+
+// TestAnHourWithoutTokens: all is kept, the endpoint is left alone most of the time, and what waited is told when there are
+// tokens again.
+func TestAnHourWithoutTokens(t *testing.T) {
+	t.Parallel()
+	box, text := applications(t)
+	box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503))
+	synctest.Test(t, func(t *testing.T) {
+		v := startVirtual(t, box, text)
+		pending := func() int {
+			synctest.Wait()
+			stats, err := v.store.Stats(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, stats.Dead)
+			return stats.Pending
+		}
+		groups := []string{"A", "B", "C"}
+		for _, group := range groups {
+			v.accept(t, notification(group, firing("checkout")))
+		}
+		time.Sleep(time.Hour)
+		require.Equal(t, len(groups), pending(), "what WeCom is to be told")
+		require.Len(t, box.Inbox(sandbox.InboxDingTalk), len(groups))
+		require.Empty(t, box.Inbox(sandbox.InboxWeCom))
+		require.Zero(t, box.WeCom.Issued())
+
+		box.WeCom.Repair(sandbox.AccountToken)
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, pending())
+		require.Len(t, box.Inbox(sandbox.InboxWeCom), len(groups), "each is told, once")
+		require.Equal(t, 1, box.WeCom.Issued())
+	})
 }
 
 // TestABanOutlivesTheProcess: DingTalk refuses a robot for ten minutes, whoever asks. A new process does not even try.

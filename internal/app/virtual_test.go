@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -56,7 +57,9 @@ func startVirtual(t *testing.T, box *sandbox.Sandbox, text string) *virtual {
 	require.NoError(t, err)
 	set, err := templates.New(templates.Config{Locale: "en"})
 	require.NoError(t, err)
-	v.setups, err = c.Setups(relay.Env{Templates: set, HTTPClient: &http.Client{Transport: v}, Now: time.Now})
+	v.setups, err = c.Setups(relay.Env{
+		Templates: set, HTTPClient: &http.Client{Transport: v}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	v.store, err = bolt.Open(filepath.Join(t.TempDir(), "relay.db"), bolt.Options{})
 	require.NoError(t, err)
@@ -79,6 +82,10 @@ func (v *virtual) RoundTrip(r *http.Request) (*http.Response, error) {
 		if answer, err := (*trouble)(r); answer != nil || err != nil {
 			return answer, err
 		}
+	}
+	if r.Body == nil { // a server always has one
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
 	}
 	w := httptest.NewRecorder()
 	v.box.Handler().ServeHTTP(w, r)
