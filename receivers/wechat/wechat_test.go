@@ -2,9 +2,11 @@ package wechat_test
 
 import (
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ import (
 	"github.com/alertrelay/relay/receivers/wechat"
 	"github.com/alertrelay/relay/templates"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 const corpSecret = "corp-secret-0123456789"
 
@@ -110,6 +114,30 @@ func TestValidate(t *testing.T) {
 	f := fault.New()
 	wechat.Globals{APIURL: "x", APISecret: secret.New("s"), APISecretFile: "f"}.Validate(f)
 	require.Len(t, f.All(), 2)
+}
+
+// TestGolden: what WeCom gets of each notification, in each message type and language.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for _, messageType := range []string{"text", "markdown"} {
+		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+			c := item(t, `{corp_id: ww1, agent_id: "1", to_user: alice, api_secret: s}`)
+			c.MessageType, c.Locale, c.MaxParts = messageType, locale, 2
+			s := build(t, c, wechat.Globals{APIURL: "http://localhost/cgi-bin/"})
+			for _, story := range receiverstest.Stories() {
+				t.Run(messageType+"/"+story+"/"+locale, func(t *testing.T) {
+					t.Parallel()
+					d := receiverstest.Story(t, story)
+					var err error
+					d.Destination, err = s.Destination(d.Notification())
+					require.NoError(t, err)
+					messages, err := s.Render(d)
+					require.NoError(t, err)
+					receiverstest.Golden(t, filepath.Join(messageType, story+"."+locale), messages, *update)
+				})
+			}
+		}
+	}
 }
 
 // explicit is an item that a real Alertmanager and the relay both read. It sets every text.
