@@ -88,7 +88,6 @@ func (e evidence) Find(_ context.Context, keys []snapshots.Key) ([]relay.Snapsho
 type group struct {
 	t      *rapid.T
 	intake webhook.Intake
-	store  *outboxtest.Memory
 	now    *time.Time
 	key    string
 	room   string // ?room_id=
@@ -101,7 +100,6 @@ type group struct {
 	due      map[fact]bool                // what is still to be told
 	heard    map[fact]bool                // what was
 	told     map[outbox.Lane]dedupe.State // last, of each lane
-	knows    map[relay.IntegrationID]outbox.Terms
 }
 
 // A source is an alert of the group over time.
@@ -127,7 +125,7 @@ func TestNoRoomSeesAnotherRoomsAlert(t *testing.T) {
 	c, err := config.Parse("config.yaml", []byte(roomsConfig))
 	require.NoError(t, err)
 	rooms := rapid.SampledFrom([]string{"", "A", "B", "C", "D"})
-	groups := 0
+	groups, merged, digested := 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		now := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 		store := outboxtest.NewMemory(func() time.Time { return now })
@@ -137,33 +135,51 @@ func TestNoRoomSeesAnotherRoomsAlert(t *testing.T) {
 			return string(rune('A' + look%4))
 		}}, func() time.Time { return now })
 		require.NoError(rt, err)
-		for range 10 {
-			groups++
-			g := &group{
-				t: rt, intake: intake, store: store, now: &now, key: fmt.Sprint("{}:{g=", groups, "}"),
-				room:   rapid.SampledFrom([]string{"", "", "B", "D"}).Draw(rt, "?room_id="),
-				pinned: map[relay.AlertKey]string{}, due: map[fact]bool{}, heard: map[fact]bool{}, told: map[outbox.Lane]dedupe.State{},
-				knows: map[relay.IntegrationID]outbox.Terms{},
+		for range 5 {
+			terms := outbox.Terms{Backlog: relay.BacklogEach}
+			if rapid.Bool().Draw(rt, "merge") {
+				terms = outbox.Terms{
+					Backlog: relay.BacklogMerge, Digest: rapid.IntRange(0, 5).Draw(rt, "digest"),
+					Limit: relay.Limit{Messages: 1, Per: time.Second},
+				}
 			}
+			o := &outlet{t: rt, store: store, now: &now, knows: map[relay.IntegrationID]outbox.Terms{}}
 			for _, room := range append(wantedIn("A"), append(wantedIn("B"), wantedIn("C")...)...) {
-				g.knows[room.integration] = outbox.Terms{Backlog: relay.BacklogEach}
+				o.knows[room.integration] = terms
 			}
-			for range rapid.IntRange(1, 5).Draw(rt, "alerts") {
-				s := source{label: rooms.Draw(rt, "label")}
-				s.unsteady = s.label == "" && rapid.Bool().Draw(rt, "unsteady")
-				g.alerts = append(g.alerts, s)
+			for range 2 {
+				groups++
+				g := &group{
+					t: rt, intake: intake, now: &now, key: fmt.Sprint("{}:{g=", groups, "}"),
+					room:   rapid.SampledFrom([]string{"", "", "B", "D"}).Draw(rt, "?room_id="),
+					pinned: map[relay.AlertKey]string{}, due: map[fact]bool{}, heard: map[fact]bool{},
+					told:   map[outbox.Lane]dedupe.State{},
+				}
+				for range rapid.IntRange(1, 5).Draw(rt, "alerts") {
+					s := source{label: rooms.Draw(rt, "label")}
+					s.unsteady = s.label == "" && rapid.Bool().Draw(rt, "unsteady")
+					g.alerts = append(g.alerts, s)
+				}
+				o.groups = append(o.groups, g)
 			}
 			for range rapid.IntRange(1, 8).Draw(rt, "webhooks") {
-				g.post(rooms)
+				for _, g := range o.groups {
+					g.post(rooms)
+				}
 				if rapid.Bool().Draw(rt, "tell") {
-					g.tell()
+					o.tell()
 				}
 				now = now.Add(rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour}).Draw(rt, "later"))
 			}
-			g.tell()
-			require.Empty(rt, g.due, "lost")
+			o.tell()
+			for _, g := range o.groups {
+				require.Empty(rt, g.due, "lost")
+			}
+			merged, digested = merged+o.merged, digested+o.digested
 		}
 	})
+	require.Positive(t, merged)
+	require.Positive(t, digested)
 	require.GreaterOrEqual(t, groups, 1000)
 }
 
@@ -243,28 +259,64 @@ func (g *group) take(n *relay.Notification) {
 	}
 }
 
+// An outlet tells what the groups have to say.
+type outlet struct {
+	t      *rapid.T
+	store  *outboxtest.Memory
+	now    *time.Time
+	knows  map[relay.IntegrationID]outbox.Terms
+	groups []*group
+
+	merged, digested int // messages that told several entries, and several lanes
+}
+
 // tell takes all that waits, and looks at it as the readers do.
-func (g *group) tell() {
+func (o *outlet) tell() {
 	for {
-		batches, _, err := g.store.Claim(context.Background(), outbox.ClaimRequest{
-			Max: 16, Lease: time.Minute, Integrations: g.knows,
-		})
-		require.NoError(g.t, err)
-		if len(batches) == 0 {
+		stats, err := o.store.Stats(context.Background())
+		require.NoError(o.t, err)
+		if stats.Pending == 0 {
 			break
 		}
+		batches, wait, err := o.store.Claim(context.Background(), outbox.ClaimRequest{
+			Max: 16, Lease: time.Minute, Integrations: o.knows,
+		})
+		require.NoError(o.t, err)
+		if len(batches) == 0 {
+			require.Positive(o.t, wait)
+			*o.now = o.now.Add(wait)
+		}
 		for _, b := range batches {
-			var ids []string
-			for _, lane := range b.Lanes {
-				for _, item := range lane.Items {
-					ids = append(ids, item.ID)
-					g.read(lane.Lane, item.Notification)
-				}
-			}
-			require.NoError(g.t, g.store.Settle(context.Background(), b.Lease, outbox.Outcome{Result: outbox.Sent, Items: ids}))
+			require.NoError(o.t, o.store.Settle(context.Background(), b.Lease,
+				outbox.Outcome{Result: outbox.Sent, Items: o.message(b)}))
 		}
 	}
-	g.reminder = false
+	for _, g := range o.groups {
+		g.reminder = false
+	}
+}
+
+// message is what one message tells: all its lanes are of one place and room. It returns the entries.
+func (o *outlet) message(b outbox.Batch) (ids []string) {
+	first := b.Lanes[0].Lane
+	if len(b.Lanes) > 1 {
+		o.digested++
+	}
+	for _, l := range b.Lanes {
+		require.Equal(o.t, first.Integration, l.Lane.Integration)
+		require.Equal(o.t, first.Destination, l.Lane.Destination)
+		require.Equal(o.t, first.Room, l.Lane.Room, "a message mixes rooms")
+		if len(l.Items) > 1 {
+			o.merged++
+		}
+		at := slices.IndexFunc(o.groups, func(g *group) bool { return g.key == l.Lane.GroupKey })
+		require.GreaterOrEqual(o.t, at, 0)
+		for _, item := range l.Items {
+			ids = append(ids, item.ID)
+			o.groups[at].read(l.Lane, item.Notification)
+		}
+	}
+	return ids
 }
 
 // read is what a reader makes of one message.
