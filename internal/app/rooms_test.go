@@ -153,7 +153,7 @@ func TestNoRoomSeesAnotherRoomsAlert(t *testing.T) {
 					t: rt, intake: intake, now: &now, key: fmt.Sprint("{}:{g=", groups, "}"),
 					room:   rapid.SampledFrom([]string{"", "", "B", "D"}).Draw(rt, "?room_id="),
 					pinned: map[relay.AlertKey]string{}, due: map[fact]bool{}, heard: map[fact]bool{},
-					told:   map[outbox.Lane]dedupe.State{},
+					told: map[outbox.Lane]dedupe.State{},
 				}
 				for range rapid.IntRange(1, 5).Draw(rt, "alerts") {
 					s := source{label: rooms.Draw(rt, "label")}
