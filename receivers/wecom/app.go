@@ -143,7 +143,7 @@ func (a *App) Destination(n *relay.Notification) (relay.Destination, error) {
 }
 
 // Render makes the messages of a delivery, whole requests but for the token. A card that lives is updated when all is well
-// again; each other state is a message of its own.
+// again; each other state is a message of its own. The first message says what a delivery means for the cards before it.
 func (a *App) Render(d relay.Delivery) ([]relay.Message, error) {
 	messages, err := a.writer.Render(d)
 	if err != nil {
@@ -165,28 +165,34 @@ func (a *App) Render(d relay.Delivery) ([]relay.Message, error) {
 				r.DuplicateCheck, r.DuplicateInterval = 1, interval(m.ID)
 			}
 		}
-		if r.Card != nil && r.Card.Type == CardButtons {
+		lives := r.Card != nil && r.Card.Type == CardButtons
+		if lives {
 			r.Card.TaskID = m.ID
-			r.Life = a.life(&d, len(messages))
+		}
+		if n == 0 {
+			r.Life = a.life(&d, lives, lives && len(messages) == 1)
 		}
 		m.Body = robots.Encode(r)
 	}
 	return messages, nil
 }
 
-// life says what a delivery means for the cards that were sent before.
-func (a *App) life(d *relay.Delivery, messages int) *life {
-	if messages > 1 || len(d.Tellings) > 1 {
-		return nil // neither a later state nor this one stands for a single card
+// life says what a delivery means for the cards that were sent before: whether its first message is one that they can
+// become, and whether that is all of it.
+func (a *App) life(d *relay.Delivery, card, all bool) *life {
+	if a.messageType != TypeTemplateCard || a.cards.cardType != CardButtons || len(d.Tellings) > 1 {
+		return nil
 	}
 	h, lives := living.Read[cardsSent](d.Previous, d.Now, a.maxAge)
-	if d.Notification().Status != relay.StatusResolved {
-		return &life{}
-	}
-	if !lives {
+	switch {
+	case lives && d.Tellings[0].Late:
+		return nil // it is older than what the cards show
+	case d.Notification().Status != relay.StatusResolved:
+		return &life{Beyond: !all}
+	case !lives || !card:
 		return &life{Final: true}
 	}
-	return &life{Final: true, Update: h.At.Codes}
+	return &life{Final: true, Update: h.At.Codes, Beyond: h.At.Beyond || !all}
 }
 
 // interval is for how long WeCom compares requests, in seconds: at least half an hour, which is its default. It differs
@@ -227,14 +233,14 @@ func (a *App) send(ctx context.Context, token string, m relay.Message) (relay.Re
 	r.Life = nil
 	if len(life.Update) > 0 {
 		receipt, updated, err := a.update(ctx, token, r, life.Update)
-		if updated || err != nil {
+		if updated && !life.Beyond || err != nil {
 			return receipt, err
 		}
 	}
 	answer, err := a.post(ctx, "message/send", token, robots.Encode(r))
 	receipt := answer.receipt()
 	if err == nil {
-		receipt.Ref = a.ref(m.Previous, answer.ResponseCode, life.Final)
+		receipt.Ref = a.ref(m.Previous, answer.ResponseCode, *life)
 	}
 	return receipt, err
 }
@@ -264,7 +270,7 @@ func (a *App) update(ctx context.Context, token string, r appRequest, codes []st
 			return relay.Receipt{}, false, err
 		}
 	}
-	return relay.Receipt{Detail: "card updated", Ref: a.ref("", "", true)}, true, nil
+	return relay.Receipt{Detail: "card updated", Ref: a.ref("", "", life{Final: true})}, true, nil
 }
 
 // cardUpdate is a request to change a card.
@@ -278,19 +284,22 @@ type cardUpdate struct {
 // cardsSent are the codes with which the cards of a group can be updated, each of them once.
 type cardsSent struct {
 	Codes []string `json:"codes,omitempty"`
+	// Beyond says that something was told in another form, too, which no update reaches.
+	Beyond bool `json:"beyond,omitempty"`
 }
 
 // maxCodes bounds the cards of one group that are updated in the end.
 const maxCodes = 5
 
 // ref is the handle after a card was sent. After a final one it is empty: what comes next is another incident.
-func (a *App) ref(previous relay.Ref, code string, final bool) relay.Ref {
+func (a *App) ref(previous relay.Ref, code string, l life) relay.Ref {
 	now := a.now()
 	h, lives := living.Read[cardsSent](previous, now, a.maxAge)
-	if final || !lives || len(h.At.Codes) == 0 {
+	if l.Final || !lives || len(h.At.Codes) == 0 && !h.At.Beyond {
 		h = living.New(cardsSent{}, now)
 	}
-	if !final && code != "" {
+	h.At.Beyond = !l.Final && (h.At.Beyond || l.Beyond)
+	if !l.Final && code != "" {
 		h.At.Codes = append(h.At.Codes, code)
 		h.At.Codes = h.At.Codes[max(0, len(h.At.Codes)-maxCodes):]
 	}

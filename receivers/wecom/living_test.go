@@ -158,6 +158,77 @@ func TestCardThatIsTooOld(t *testing.T) {
 	}
 }
 
+// What no update reaches is followed by a message that says how it ended; the cards turn green as well.
+func TestMoreThanACardIsToldWhenAllIsWell(t *testing.T) {
+	t.Parallel()
+	for name, grow := range map[string]func(*relay.Delivery){
+		"several parts": func(d *relay.Delivery) { d.Tellings = receiverstest.Many(20).Tellings },
+		"plain":         func(d *relay.Delivery) { d.Plain = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			c := app("template_card")
+			c.MaxParts = 2
+			setup := buildApp(t, c, s.env, s.api)
+			ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
+			require.NoError(t, err)
+			grown := told(t, "single-firing", "b")
+			grow(&grown)
+			ref, err = s.tell(setup, grown, ref)
+			require.NoError(t, err)
+			before := len(s.inbox())
+			require.Greater(t, before, 1)
+			_, err = s.tell(setup, told(t, "single-resolved", "c"), ref)
+			require.NoError(t, err)
+			require.Len(t, s.inbox(), before+1)
+			require.Contains(t, s.inbox()[before].Title, "已恢复")
+			require.Equal(t, 1, s.inbox()[0].Updates)
+			require.Contains(t, s.inbox()[0].Title, "已恢复")
+		})
+	}
+}
+
+// How it ended may take several messages: the cards become the first of them.
+func TestCardIsUpdatedBySeveralMessages(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := app("template_card")
+	c.MaxParts = 2
+	setup := buildApp(t, c, s.env, s.api)
+	ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
+	require.NoError(t, err)
+	end := receiverstest.Many(20)
+	end.Notification().Status = relay.StatusResolved
+	for n := range end.Notification().Alerts {
+		end.Notification().Alerts[n].Status = relay.StatusResolved
+	}
+	_, err = s.tell(setup, end, ref)
+	require.NoError(t, err)
+	require.Len(t, s.inbox(), 3)
+	require.Equal(t, 1, s.inbox()[0].Updates)
+}
+
+// What a person brings back from the dead letters is a message of its own, whatever the cards show by now.
+func TestCardIsNotOverwrittenByOldNews(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	setup := buildApp(t, app("template_card"), s.env, s.api)
+	ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
+	require.NoError(t, err)
+	late := told(t, "single-resolved", "old")
+	late.Tellings[0].Late = true
+	kept, err := s.tell(setup, late, ref)
+	require.NoError(t, err)
+	require.Equal(t, ref, kept)
+	require.Len(t, s.inbox(), 2)
+	require.Zero(t, s.inbox()[0].Updates)
+	_, err = s.tell(setup, told(t, "single-resolved", "b"), kept)
+	require.NoError(t, err)
+	require.Len(t, s.inbox(), 2)
+	require.Equal(t, 1, s.inbox()[0].Updates)
+}
+
 // Whatever the message type, the vendor takes all of it, and ignores or cuts nothing; to members and to a chat.
 func TestSandboxTakesApps(t *testing.T) {
 	t.Parallel()

@@ -21,16 +21,18 @@ type appRequest struct {
 	DuplicateCheck    int    `json:"enable_duplicate_check,omitempty"`
 	DuplicateInterval int    `json:"duplicate_check_interval,omitempty"`
 
-	// Life is the relay's own, of a card that can be updated. It is taken out before the request is sent.
+	// Life is the relay's own, of what is told where cards can be updated. It is taken out before the request is sent.
 	Life *life `json:"relay_life,omitempty"`
 }
 
-// life is what a card means for those of its group before it.
+// life is what a message means for the cards of its group before it.
 type life struct {
 	// Final says that the incident is over.
 	Final bool `json:"final,omitempty"`
 	// Update are the cards to update instead of sending another.
 	Update []string `json:"update,omitempty"`
+	// Beyond says that the group is told more than its cards show: this is sent as well.
+	Beyond bool `json:"beyond,omitempty"`
 }
 
 const lifeKey = `"relay_life"`
