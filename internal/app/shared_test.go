@@ -172,7 +172,7 @@ func TestAReceiverThatAnotherRelayMayKnow(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, code, "it may come back")
 	server.Do(t, "EVAL", `for _, config in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 		redis.call('ZINCRBY', KEYS[1], -ARGV[1], config) end`,
-		"1", redis.Prefix(config.DefaultNamespace)+"configs", strconv.FormatInt((15 * time.Minute).Milliseconds(), 10))
+		"1", redis.Prefix(config.DefaultNamespace)+"configs", strconv.FormatInt((15*time.Minute).Milliseconds(), 10))
 	require.Eventually(t, func() bool {
 		code, _ := older.post(t, "/webhook/newer", n)
 		return code == http.StatusNotFound
