@@ -126,6 +126,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 	a.fallbacks = &fallbacks{
 		store: store, operations: a.stores.operations, pipeline: a.pipeline.Load, intake: a.surroundings.intake,
 		now: time.Now, logger: o.Logger, told: newFallbackMetric(o.Registry),
+		done: map[string]bool{},
 	}
 	if err := a.use(ctx, c); err != nil {
 		return nil, &ConfigError{err}

@@ -26,6 +26,7 @@ func Fallbacks(t *testing.T, c *config.Config, store interface {
 	f := &fallbacks{
 		store: store, operations: store, pipeline: func() *pipeline { return p }, now: time.Now, logger: logger,
 		told:   newFallbackMetric(registry),
+		done:   map[string]bool{},
 		intake: &intake{store: store, wake: func() {}, logger: logger, metrics: newIntakeMetrics(registry)},
 	}
 	return f.run

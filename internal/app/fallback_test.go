@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -177,6 +178,65 @@ func TestWhatCannotBeToldGoesToTheFallbackOnce(t *testing.T) {
 		events, _, err := n.History(n.Context(), outbox.HistoryQuery{Types: []outbox.EventType{outbox.EventAccepted}, Limit: 100})
 		require.NoError(t, err)
 		require.Len(t, events, 6, "each has its own line in the history")
+	})
+}
+
+// counted is a store that counts what is asked for bodies, and takes so many entries and no more.
+type counted struct {
+	*outboxtest.Memory
+
+	takes   int
+	waiting map[string]int // queries, by notification
+	failed  []outbox.DeliveryQuery
+}
+
+func (c *counted) Accept(ctx context.Context, w outbox.Webhook) (outbox.Accepted, error) {
+	if c.takes == 0 {
+		return outbox.Accepted{}, errors.New("the store is down")
+	}
+	c.takes--
+	return c.Memory.Accept(ctx, w)
+}
+
+func (c *counted) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outbox.Delivery, string, error) {
+	switch {
+	case q.Wants(outbox.StateFailed):
+		c.failed = append(c.failed, q)
+	case q.Bodies:
+		c.waiting[q.Notification]++
+	}
+	return c.Memory.Deliveries(ctx, q)
+}
+
+// TestEachEntryIsReadOnce: a store that fails at one does not let those before it be read again, and nobody reads the
+// history for what waits.
+func TestEachEntryIsReadOnce(t *testing.T) {
+	atNight(t, func(n *night) {
+		c := &counted{Memory: n.Memory, takes: 1, waiting: map[string]int{}}
+		n.accept("first", hook, relay.StatusFiring)
+		time.Sleep(time.Second)
+		n.accept("second", hook, relay.StatusFiring)
+		ctx, cancel := context.WithTimeout(n.Context(), 20*time.Minute)
+		defer cancel()
+		app.Fallbacks(n.T, n.config, c)(ctx)
+		require.Equal(t, 1, c.waiting["w001"])
+		require.Greater(t, c.waiting["w002"], 10)
+		require.Empty(t, c.failed)
+	})
+}
+
+// TestOnlyTheLatestHistoryIsRead for a dead letter.
+func TestOnlyTheLatestHistoryIsRead(t *testing.T) {
+	atNight(t, func(n *night) {
+		c := &counted{Memory: n.Memory, takes: 1, waiting: map[string]int{}}
+		n.accept("refused", hook, relay.StatusFiring)
+		n.settle(hook, outbox.Outcome{Result: outbox.Dead, Reason: relay.Refused})
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(n.Context(), time.Minute)
+		defer cancel()
+		app.Fallbacks(n.T, n.config, c)(ctx)
+		require.Len(t, c.failed, 1)
+		require.WithinRange(t, c.failed[0].Since, began.Add(-time.Hour), began.Add(-59*time.Minute))
 	})
 }
 
