@@ -37,7 +37,7 @@ type Receipt struct {
 	// Refused names recipients that did not get the message although others did, each with the vendor's reason.
 	Refused map[string]string
 	// Again is the message for those of the Refused who may take it later; nil when there are none. It is sent until
-	// they take it, refuse it for good, or it is too old.
+	// they take it, refuse it for good, or it is too old. Without any Refused, nobody got it and it takes this form next.
 	Again *Message
 	// Detail is the vendor's answer in a few words, for the history. No secret in it.
 	Detail string

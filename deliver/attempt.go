@@ -258,7 +258,11 @@ func (d *Deliverer) partly(ctx context.Context, a *attempt, rest []relay.Message
 		again.Again = true
 		a.lane.Rest = append([]relay.Message{again}, rest...)
 	}
-	return d.failed(ctx, a, relay.AsTransient(errors.New("taken by some recipients; "+receiptDetail(a.receipt))))
+	why := receiptDetail(a.receipt)
+	if len(a.receipt.Refused) > 0 {
+		why = "taken by some recipients; " + why
+	}
+	return d.failed(ctx, a, relay.AsTransient(errors.New(why)))
 }
 
 // newest is when the newest notification of the batch was accepted, or brought back from the dead letters: that gives it

@@ -44,6 +44,7 @@ type dingtalkApp struct {
 	issued  int
 	rate    window
 	cards   map[string]bool // outTrackIds that can be updated
+	lose    bool            // the next card
 }
 
 // AddApp adds an application, or changes the settings of the one with the same key, and returns the URL of the API, as
@@ -86,6 +87,15 @@ func (d *DingTalk) Forget() {
 	defer d.mu.Unlock()
 	for _, a := range d.apps {
 		clear(a.cards)
+	}
+}
+
+// Lose makes the next card of each application one that is created and delivered to nobody.
+func (d *DingTalk) Lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.apps {
+		a.lose = true
 	}
 }
 
@@ -336,6 +346,17 @@ func (d *DingTalk) createCard(c *call, a *dingtalkApp) ruling {
 		return *wrong
 	}
 	a.cards[r.TrackID] = true
+	if a.lose {
+		a.lose = false
+		return ruling{
+			answer: jsonAnswer(map[string]any{"success": true, "result": map[string]any{
+				"outTrackId": r.TrackID, "deliverResults": []any{map[string]any{
+					"success": false, "spaceType": "IM_GROUP", "errorMsg": "delivery failed",
+				}},
+			}}),
+			verdict: Verdict{Text: "card made, not delivered"},
+		}
+	}
 	return ruling{
 		answer: jsonAnswer(map[string]any{"success": true, "result": map[string]any{
 			"outTrackId": r.TrackID, "deliverResults": []any{map[string]any{

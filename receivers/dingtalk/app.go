@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -169,9 +170,11 @@ type cardUpdate struct {
 	Options map[string]bool `json:"cardUpdateOptions"`
 }
 
-// Render makes the messages of a delivery: a card for one group, messages for anything else.
+// Render makes the messages of a delivery: a card for one group, messages for anything else. What a person brought back
+// from the dead letters may be older than what the card shows, and is a message, too.
 func (a *app) Render(d relay.Delivery) ([]relay.Message, error) {
-	if a.messageType == TypeCard && !d.Plain && len(d.Tellings) == 1 {
+	_, lives := living.Read[cardSent](d.Previous, d.Now, a.maxAge)
+	if a.messageType == TypeCard && !d.Plain && len(d.Tellings) == 1 && !(lives && d.Tellings[0].Late) {
 		return a.renderCard(&d)
 	}
 	messages, err := a.writer.Render(d)
@@ -330,7 +333,12 @@ func (a *app) sendCard(ctx context.Context, token string, m relay.Message) (rela
 		lives = false
 	}
 	if !lives {
-		if err := a.create(ctx, token, c); err != nil {
+		err := a.create(ctx, token, c)
+		if errors.Is(err, errUndelivered) {
+			c.Final = final
+			return relay.Receipt{Detail: err.Error(), Again: a.another(m, c)}, nil
+		}
+		if err != nil {
 			return relay.Receipt{}, err
 		}
 		h, detail = living.New(cardSent{c.TrackID}, a.now()), "card sent"
@@ -339,6 +347,13 @@ func (a *app) sendCard(ctx context.Context, token string, m relay.Message) (rela
 		h = living.New(cardSent{}, a.now())
 	}
 	return relay.Receipt{Detail: detail, Ref: h.Ref(a.now())}, nil
+}
+
+// another is the message with a card of another id: that of one which nobody sees is used up.
+func (a *app) another(m relay.Message, c cardMessage) *relay.Message {
+	c.TrackID = m.ID + "-" + strconv.FormatInt(a.now().UnixMilli(), 36)
+	m.Body = robots.Encode(c)
+	return &m
 }
 
 func (a *app) update(ctx context.Context, token, id string, data cardData) error {
@@ -353,6 +368,9 @@ func (a *app) update(ctx context.Context, token, id string, data cardData) error
 	}
 	return err
 }
+
+// errUndelivered says that DingTalk made a card and showed it to nobody.
+var errUndelivered = errors.New("card not delivered")
 
 // create makes a card. DingTalk refuses an id that it knows: then the answer to the first try was lost, and an update
 // says so.
@@ -377,7 +395,7 @@ func (a *app) create(ctx context.Context, token string, c cardMessage) error {
 	}
 	for _, d := range answer.Result.Deliveries {
 		if !d.Success {
-			return relay.AsTransient(fmt.Errorf("deliver card: %s", robots.Label(d.Error, token)))
+			return fmt.Errorf("%w: %s", errUndelivered, robots.Label(d.Error, token))
 		}
 	}
 	return nil

@@ -142,11 +142,6 @@ func appAnswers() []receiverstest.Fault {
 			Kind: relay.Transient,
 		},
 		receiverstest.Fault{
-			Name: "not delivered", Kind: relay.Transient,
-			Vendor: receiverstest.HTTPVendor(behindToken(receiverstest.Answer(200,
-				`{"result":{"deliverResults":[{"success":false,"errorMsg":"no"}]}}`))),
-		},
-		receiverstest.Fault{
 			Name: "token without token", Vendor: receiverstest.HTTPVendor(receiverstest.Answer(200, `{}`)), Kind: relay.Transient,
 		},
 	)

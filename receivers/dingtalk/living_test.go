@@ -146,6 +146,55 @@ func TestCardOfUnknownOutcome(t *testing.T) {
 	require.Len(t, s.inbox(), 1)
 }
 
+// A card that DingTalk made and delivered to nobody is sent as another one.
+func TestCardThatIsNotDelivered(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	setup := buildApp(t, application("card"), s.env, s.api)
+	d := receiverstest.Story(t, "firing")
+	d.Now = s.Now()
+	m := renderTo(t, setup, d)[0]
+	for range 2 {
+		s.DingTalk.Lose()
+		receipt, err := setup.Send(t.Context(), m)
+		require.NoError(t, err)
+		require.Contains(t, receipt.Detail, "card not delivered")
+		require.NotNil(t, receipt.Again)
+		require.Empty(t, receipt.Ref)
+		require.Empty(t, s.inbox())
+		require.Equal(t, m.ID, receipt.Again.ID)
+		m = *receipt.Again
+		s.advance(time.Minute)
+	}
+	receipt, err := setup.Send(t.Context(), m)
+	require.NoError(t, err)
+	require.Nil(t, receipt.Again)
+	require.Len(t, s.inbox(), 1)
+	_, err = s.tell(setup, "resolved", "b", receipt.Ref)
+	require.NoError(t, err)
+	require.Len(t, s.inbox(), 1)
+	require.Equal(t, 1, s.inbox()[0].Updates, "the card that is seen lives on")
+}
+
+// What a person brings back from the dead letters is a message of its own, whatever the card shows by now.
+func TestCardIsNotOverwrittenByOldNews(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	setup := buildApp(t, application("card"), s.env, s.api)
+	ref, err := s.tell(setup, "mixed", "a", "")
+	require.NoError(t, err)
+	d := receiverstest.Story(t, "firing")
+	d.Tellings[0].Late, d.Previous, d.Now = true, ref, s.Now()
+	for _, m := range renderTo(t, setup, d) {
+		receipt, err := setup.Send(t.Context(), m)
+		require.NoError(t, err)
+		require.Empty(t, receipt.Ref, "the handle stays")
+	}
+	require.Len(t, s.inbox(), 2)
+	require.Zero(t, s.inbox()[0].Updates)
+	require.Equal(t, "markdown", s.inbox()[1].Type)
+}
+
 // Whatever the message type, the vendor takes all of it, and ignores none of its fields.
 func TestSandboxTakesApps(t *testing.T) {
 	t.Parallel()
