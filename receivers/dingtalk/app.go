@@ -174,7 +174,7 @@ type cardUpdate struct {
 // from the dead letters may be older than what the card shows, and is a message, too.
 func (a *app) Render(d relay.Delivery) ([]relay.Message, error) {
 	_, lives := living.Read[cardSent](d.Previous, d.Now, a.maxAge)
-	if a.messageType == TypeCard && !d.Plain && len(d.Tellings) == 1 && !(lives && d.Tellings[0].Late) {
+	if a.messageType == TypeCard && !d.Plain && len(d.Tellings) == 1 && (!lives || !d.Tellings[0].Late) {
 		return a.renderCard(&d)
 	}
 	messages, err := a.writer.Render(d)
