@@ -25,7 +25,7 @@ type Log struct {
 	// end was not yet durable.
 	Unsettled int
 	// TakenOver says that others tell later what was being told at a kill, once a lease is over, and the head of it alone.
-	// Such a repetition may come after newer news; what is told for the first time may not.
+	// Such a repetition may come after newer news, also of what was told within a newer state before the kill.
 	TakenOver bool
 	// Window is that of the dedupe.
 	Window time.Duration
