@@ -48,6 +48,28 @@ type Event struct {
 	Text        string              `json:"text,omitempty"`
 }
 
+// Lane is the lane of an event of an entry.
+func (e *Event) Lane() Lane {
+	return Lane{
+		Integration: e.Integration, Destination: e.Destination, GroupKey: e.GroupKey, Receiver: e.Receiver, Room: e.Room,
+	}
+}
+
+// Ended is the delivery that a sent, merged or dropped event ended.
+func (e *Event) Ended() Delivery {
+	state := StateSent
+	switch e.Type { //nolint:exhaustive // The others end nothing.
+	case EventMerged:
+		state = StateMerged
+	case EventDropped:
+		state = StateFailed
+	}
+	return Delivery{
+		ID: e.Entry, Notification: e.Notification, State: state,
+		Lane: e.Lane(), Status: e.Status, Alerts: e.Alerts, At: e.At, Attempts: e.Attempt, Reason: e.Reason, Detail: e.Detail,
+	}
+}
+
 // A HistoryQuery selects events; zero fields select all.
 type HistoryQuery struct {
 	Notification string

@@ -90,6 +90,24 @@ func (s *Source) Refused(token string) {
 	s.stale = token
 }
 
+// Send makes a call with a token. When the vendor finds the token stale, the next call has another one.
+func (s *Source) Send(
+	ctx context.Context, m relay.Message, send func(context.Context, string, relay.Message) (relay.Receipt, error),
+) (relay.Receipt, error) {
+	token, err := s.Token(ctx)
+	if err != nil {
+		return relay.Receipt{}, err
+	}
+	receipt, err := send(ctx, token, m)
+	if relay.KindOf(err) == relay.TokenExpired {
+		s.Refused(token)
+	}
+	if err != nil {
+		return relay.Receipt{}, err
+	}
+	return receipt, nil
+}
+
 // cached is what all share, unless this process knows that it is stale.
 func (s *Source) cached(ctx context.Context) (string, error) {
 	value, err := s.cache.Get(ctx, s.key)

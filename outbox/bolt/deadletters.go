@@ -270,7 +270,7 @@ type deadRecord struct {
 func encodeDead(event outbox.Event, e *entry, raw []byte, position int) []byte {
 	se, body, err := decodeEntry(raw, position)
 	if err != nil {
-		se, body = stored{lane: laneOf(event)}, raw
+		se, body = stored{lane: event.Lane()}, raw
 	}
 	event.Text = "" // the history has it
 	var out encoder

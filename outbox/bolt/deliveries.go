@@ -150,7 +150,7 @@ func (l *deliveryList) ended(ctx context.Context, tx *bbolt.Tx, place string) (s
 		Notification: l.query.Notification, Integration: l.query.Integration, Since: l.query.Since, Until: l.query.Until,
 		Types: []outbox.EventType{outbox.EventSent, outbox.EventMerged, outbox.EventDropped},
 	}, func(e outbox.Event) bool {
-		return e.Type == outbox.EventSent && e.Part < e.Parts || l.add(endedOf(e))
+		return e.Type == outbox.EventSent && e.Part < e.Parts || l.add(e.Ended())
 	})
 	if err != nil || next == (cursor{}) {
 		return "", false, err
@@ -195,28 +195,6 @@ func (d *deadRecord) delivery() outbox.Delivery {
 	return outbox.Delivery{
 		ID: d.id, Notification: d.event.Notification, State: outbox.StateFailed, Lane: d.lane, Status: d.event.Status,
 		Alerts: d.event.Alerts, At: d.event.At, Attempts: d.event.Attempt, Reason: d.event.Reason, Detail: d.event.Detail,
-	}
-}
-
-// endedOf is the delivery that an event ended.
-func endedOf(e outbox.Event) outbox.Delivery {
-	state := outbox.StateSent
-	switch e.Type { //nolint:exhaustive // The others end nothing.
-	case outbox.EventMerged:
-		state = outbox.StateMerged
-	case outbox.EventDropped:
-		state = outbox.StateFailed
-	}
-	return outbox.Delivery{
-		ID: e.Entry, Notification: e.Notification, State: state,
-		Lane: laneOf(e), Status: e.Status, Alerts: e.Alerts, At: e.At, Attempts: e.Attempt, Reason: e.Reason, Detail: e.Detail,
-	}
-}
-
-// laneOf is the lane of an event of an entry.
-func laneOf(e outbox.Event) outbox.Lane {
-	return outbox.Lane{
-		Integration: e.Integration, Destination: e.Destination, GroupKey: e.GroupKey, Receiver: e.Receiver, Room: e.Room,
 	}
 }
 

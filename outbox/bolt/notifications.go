@@ -73,7 +73,7 @@ func (s *Store) Notification(
 				n = notificationOf(e)
 			}
 			if e.Type == outbox.EventMerged || e.Type == outbox.EventDropped || e.Type == outbox.EventSent && e.Part >= e.Parts {
-				detail.Deliveries = append(detail.Deliveries, endedOf(e))
+				detail.Deliveries = append(detail.Deliveries, e.Ended())
 			}
 		}
 		detail.Events = events

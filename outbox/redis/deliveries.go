@@ -132,7 +132,7 @@ func (l *deliveryList) ended(ctx context.Context, place string) (string, bool, e
 		}
 		for _, e := range events {
 			if e.Type != outbox.EventSent || e.Part >= e.Parts {
-				l.add(endedOf(e.Event))
+				l.add(e.Ended())
 			}
 		}
 		if q.Cursor = cursor; cursor == "" {
@@ -140,24 +140,6 @@ func (l *deliveryList) ended(ctx context.Context, place string) (string, bool, e
 		}
 	}
 	return q.Cursor, true, nil
-}
-
-// endedOf is the delivery that an event ended.
-func endedOf(e outbox.Event) outbox.Delivery {
-	state := outbox.StateSent
-	switch e.Type { //nolint:exhaustive // The others end nothing.
-	case outbox.EventMerged:
-		state = outbox.StateMerged
-	case outbox.EventDropped:
-		state = outbox.StateFailed
-	}
-	return outbox.Delivery{
-		ID: e.Entry, Notification: e.Notification, State: state,
-		Lane: outbox.Lane{
-			Integration: e.Integration, Destination: e.Destination, GroupKey: e.GroupKey, Receiver: e.Receiver, Room: e.Room,
-		},
-		Status: e.Status, Alerts: e.Alerts, At: e.At, Attempts: e.Attempt, Reason: e.Reason, Detail: e.Detail,
-	}
 }
 
 // A waitingEntry is one that is pending, and its place in the list of them.

@@ -279,14 +279,7 @@ const leastAlert = 32
 
 // Send makes one call; two when a card is not there any more.
 func (a *app) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
-	token, err := a.token.Token(ctx)
-	if err != nil {
-		return relay.Receipt{}, fmt.Errorf("dingtalk: %w", err)
-	}
-	receipt, err := a.send(ctx, token, m)
-	if relay.KindOf(err) == relay.TokenExpired {
-		a.token.Refused(token)
-	}
+	receipt, err := a.token.Send(ctx, m, a.send)
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("dingtalk: %w", err)
 	}

@@ -206,14 +206,7 @@ func interval(id string) int {
 
 // Send makes one call, or one for each card that is updated.
 func (a *App) Send(ctx context.Context, m relay.Message) (relay.Receipt, error) {
-	token, err := a.token.Token(ctx)
-	if err != nil {
-		return relay.Receipt{}, fmt.Errorf("wecom: %w", err)
-	}
-	receipt, err := a.send(ctx, token, m)
-	if relay.KindOf(err) == relay.TokenExpired {
-		a.token.Refused(token)
-	}
+	receipt, err := a.token.Send(ctx, m, a.send)
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("wecom: %w", err)
 	}
