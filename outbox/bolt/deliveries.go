@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,81 +13,41 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// The three parts of the list of deliveries, in order; a cursor begins with the letter of its part.
-const (
-	partWaiting = "w"
-	partDead    = "d"
-	partEnded   = "e"
-)
-
 // Deliveries implements outbox.Operations: it reads the pending webhooks, the dead letters and the history, one after
 // another, each backwards.
 func (s *Store) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outbox.Delivery, string, error) {
-	part, place, found := strings.Cut(q.Cursor, ".")
-	if q.Cursor == "" {
-		part, found = partWaiting, true
-	}
-	l := deliveryList{store: s, query: q}
-	parts := []string{partWaiting, partDead, partEnded}
-	first := slices.Index(parts, part)
-	if first < 0 || !found {
-		return nil, "", fmt.Errorf("%w: %q", outbox.ErrCursor, q.Cursor)
-	}
-	next := ""
+	var next string
+	l := outbox.Listing{Query: q}
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		read := map[string]func(context.Context, *bbolt.Tx, string) (string, bool, error){
-			partWaiting: l.waiting, partDead: l.dead, partEnded: l.ended,
-		}
-		for _, part := range parts[first:] {
-			at, more, err := read[part](ctx, tx, place)
-			if err != nil {
-				return err
-			}
-			if more {
-				next = part + "." + at
-				return nil
-			}
-			place = ""
-		}
-		return nil
+		r := deliveryReader{Listing: &l, store: s, tx: tx}
+		var err error
+		next, err = l.Read(ctx, r.waiting, r.dead, r.ended)
+		return err
 	})
 	if err != nil {
 		return nil, "", operationError("deliveries", err)
 	}
-	s.addHolds(l.rows)
-	return l.rows, next, nil
+	s.addHolds(l.Rows)
+	return l.Rows, next, nil
 }
 
-// A deliveryList gathers one page. Its parts take the place to go on from, and return the next one and whether there is
-// more of them.
-type deliveryList struct {
+// A deliveryReader adds rows to a listing.
+type deliveryReader struct {
+	*outbox.Listing
 	store *Store
-	query outbox.DeliveryQuery
-	rows  []outbox.Delivery
-}
-
-// add adds a row when it is asked for, and returns false when the page is full instead.
-func (l *deliveryList) add(d outbox.Delivery) bool {
-	if !l.query.Wants(d.State) || !l.query.Matches(d.Lane, d.Notification, d.At) {
-		return true
-	}
-	if len(l.rows) == l.query.Length() {
-		return false
-	}
-	l.rows = append(l.rows, d)
-	return true
+	tx    *bbolt.Tx
 }
 
 // waiting lists what is pending. A place is the number of a webhook and the position of an entry in it, both excluded.
-func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StatePending, outbox.StateRetrying) {
+func (r *deliveryReader) waiting(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StatePending, outbox.StateRetrying) {
 		return "", false, nil
 	}
 	from, err := parsePlace(place)
 	if err != nil {
 		return "", false, err
 	}
-	t := openTables(tx)
+	t := openTables(r.tx)
 	c := t.webhooks.Cursor()
 	seen := 0
 	for k, v := from.seek(c); k != nil; k, v = c.Prev() {
@@ -97,7 +56,7 @@ func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) 
 			return cursor{seq + 1, 0}.String(), true, context.Cause(ctx)
 		}
 		id := idOf(v)
-		if l.query.Notification != "" && l.query.Notification != id {
+		if r.Query.Notification != "" && r.Query.Notification != id {
 			continue
 		}
 		rows, err := waitingOf(&t, k, v)
@@ -108,14 +67,14 @@ func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) 
 			if seq == from.seq && i >= from.index || row.ID == "" {
 				continue
 			}
-			if l.query.Bodies {
+			if r.Query.Bodies {
 				_, body, err := decodeEntry(v, i)
 				if err != nil {
 					continue
 				}
 				row.Body = bytes.Clone(body)
 			}
-			if !l.add(row) {
+			if !r.Add(row) {
 				return cursor{seq, i + 1}.String(), true, nil
 			}
 		}
@@ -124,33 +83,33 @@ func (l *deliveryList) waiting(ctx context.Context, tx *bbolt.Tx, place string) 
 }
 
 // dead lists the dead letters.
-func (l *deliveryList) dead(ctx context.Context, tx *bbolt.Tx, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StateFailed) {
+func (r *deliveryReader) dead(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StateFailed) {
 		return "", false, nil
 	}
-	return l.store.scanDead(ctx, tx, place, l.query.Notification, func(d *deadRecord) bool {
+	return r.store.scanDead(ctx, r.tx, place, r.Query.Notification, func(d *deadRecord) bool {
 		row := d.delivery()
-		if l.query.Bodies {
+		if r.Query.Bodies {
 			row.Body = bytes.Clone(d.body)
 		}
-		return l.add(row)
+		return r.Add(row)
 	})
 }
 
 // ended lists what the history says has ended and is no dead letter.
-func (l *deliveryList) ended(ctx context.Context, tx *bbolt.Tx, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StateSent, outbox.StateMerged, outbox.StateFailed) {
+func (r *deliveryReader) ended(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StateSent, outbox.StateMerged, outbox.StateFailed) {
 		return "", false, nil
 	}
 	from, err := parsePlace(place)
 	if err != nil {
 		return "", false, err
 	}
-	next, err := scanHistory(ctx, tx, from, outbox.HistoryQuery{
-		Notification: l.query.Notification, Integration: l.query.Integration, Since: l.query.Since, Until: l.query.Until,
+	next, err := scanHistory(ctx, r.tx, from, outbox.HistoryQuery{
+		Notification: r.Query.Notification, Integration: r.Query.Integration, Since: r.Query.Since, Until: r.Query.Until,
 		Types: []outbox.EventType{outbox.EventSent, outbox.EventMerged, outbox.EventDropped},
 	}, func(e outbox.Event) bool {
-		return e.Type == outbox.EventSent && e.Part < e.Parts || l.add(e.Ended())
+		return e.Type == outbox.EventSent && e.Part < e.Parts || r.Add(e.Ended())
 	})
 	if err != nil || next == (cursor{}) {
 		return "", false, err

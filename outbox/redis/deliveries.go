@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -11,82 +10,44 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// The three parts of the list of deliveries, in order; a cursor begins with the letter of its part.
-const (
-	partWaiting = "w"
-	partDead    = "d"
-	partEnded   = "e"
-)
-
 // Deliveries implements outbox.Operations: it reads what is pending, the dead letters and the history, one after another.
 // An entry that ends between two scripts is found in the part that comes later.
 func (s *Store) Deliveries(ctx context.Context, q outbox.DeliveryQuery) ([]outbox.Delivery, string, error) {
-	part, place, found := strings.Cut(q.Cursor, ".")
-	if q.Cursor == "" {
-		part, found = partWaiting, true
+	l := outbox.Listing{Query: q}
+	r := deliveryReader{Listing: &l, store: s}
+	next, err := l.Read(ctx, r.waiting, r.dead, r.ended)
+	if err != nil {
+		return nil, "", fmt.Errorf("deliveries: %w", err)
 	}
-	l := deliveryList{store: s, query: q}
-	read := map[string]func(context.Context, string) (string, bool, error){
-		partWaiting: l.waiting, partDead: l.dead, partEnded: l.ended,
-	}
-	parts := []string{partWaiting, partDead, partEnded}
-	first := slices.Index(parts, part)
-	if first < 0 || !found {
-		return nil, "", fmt.Errorf("deliveries: %q is %w", q.Cursor, outbox.ErrCursor)
-	}
-	for _, part := range parts[first:] {
-		next, more, err := read[part](ctx, place)
-		if err != nil {
-			return nil, "", fmt.Errorf("deliveries: %w", err)
-		}
-		if more {
-			return l.rows, part + "." + next, nil
-		}
-		place = ""
-	}
-	return l.rows, "", nil
+	return l.Rows, next, nil
 }
 
-// A deliveryList gathers one page. Its parts take the place to go on from, and return the next one and whether there may
-// be more of them.
-type deliveryList struct {
+// A deliveryReader adds rows to a listing.
+type deliveryReader struct {
+	*outbox.Listing
 	store *Store
-	query outbox.DeliveryQuery
-	rows  []outbox.Delivery
-}
-
-// add adds a row when it is asked for, and returns false when the page is full instead.
-func (l *deliveryList) add(d outbox.Delivery) bool {
-	if !l.query.Wants(d.State) || !l.query.Matches(d.Lane, d.Notification, d.At) {
-		return true
-	}
-	if len(l.rows) == l.query.Length() {
-		return false
-	}
-	l.rows = append(l.rows, d)
-	return true
 }
 
 // waiting lists what is pending. A place is when an entry was received, or requeued, and its id; both excluded.
-func (l *deliveryList) waiting(ctx context.Context, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StatePending, outbox.StateRetrying) {
+func (r *deliveryReader) waiting(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StatePending, outbox.StateRetrying) {
 		return "", false, nil
 	}
 	rows := maxRows
-	if l.query.Bodies {
+	if r.Query.Bodies {
 		rows = maxBodies
 	}
 	for range maxScripts {
-		entries, err := l.store.waiting(ctx, place, l.query.Notification, rows)
+		entries, err := r.store.waiting(ctx, place, r.Query.Notification, rows)
 		if err != nil {
 			return "", false, err
 		}
-		found, err := l.store.stand(ctx, entries, l.query.Bodies)
+		found, err := r.store.stand(ctx, entries, r.Query.Bodies)
 		if err != nil {
 			return "", false, err
 		}
 		for i, d := range found {
-			if d.ID != "" && !l.add(d) {
+			if d.ID != "" && !r.Add(d) {
 				return place, true, nil
 			}
 			place = entries[i].place
@@ -99,40 +60,40 @@ func (l *deliveryList) waiting(ctx context.Context, place string) (string, bool,
 }
 
 // dead lists the dead letters.
-func (l *deliveryList) dead(ctx context.Context, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StateFailed) {
+func (r *deliveryReader) dead(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StateFailed) {
 		return "", false, nil
 	}
-	return l.store.scanDead(ctx, place, l.query.Notification, l.query.Bodies, func(d *deadLetter) bool {
+	return r.store.scanDead(ctx, place, r.Query.Notification, r.Query.Bodies, func(d *deadLetter) bool {
 		row := d.delivery()
-		if l.query.Bodies {
+		if r.Query.Bodies {
 			row.Body = d.body
 		}
-		return l.add(row)
+		return r.Add(row)
 	})
 }
 
 // ended lists what the history says has ended and is no dead letter.
-func (l *deliveryList) ended(ctx context.Context, place string) (string, bool, error) {
-	if !l.query.Wants(outbox.StateSent, outbox.StateMerged, outbox.StateFailed) {
+func (r *deliveryReader) ended(ctx context.Context, place string) (string, bool, error) {
+	if !r.Query.Wants(outbox.StateSent, outbox.StateMerged, outbox.StateFailed) {
 		return "", false, nil
 	}
 	q := outbox.HistoryQuery{
-		Notification: l.query.Notification, Integration: l.query.Integration, Since: l.query.Since, Until: l.query.Until,
+		Notification: r.Query.Notification, Integration: r.Query.Integration, Since: r.Query.Since, Until: r.Query.Until,
 		Types: []outbox.EventType{outbox.EventSent, outbox.EventMerged, outbox.EventDropped}, Cursor: place,
 	}
 	for range maxScripts {
-		most := l.query.Length() - len(l.rows)
+		most := r.Query.Length() - len(r.Rows)
 		if most == 0 {
 			break
 		}
-		events, cursor, err := l.store.scanHistory(ctx, q, most)
+		events, cursor, err := r.store.scanHistory(ctx, q, most)
 		if err != nil {
 			return "", false, err
 		}
 		for _, e := range events {
 			if e.Type != outbox.EventSent || e.Part >= e.Parts {
-				l.add(e.Ended())
+				r.Add(e.Ended())
 			}
 		}
 		if q.Cursor = cursor; cursor == "" {
