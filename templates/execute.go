@@ -48,15 +48,7 @@ func (c *compiled) compileText(l *language, src string) error {
 	if t, err = t.New(sourceName).Parse(src); err != nil {
 		return withColumn(err, src, func(src string) error { return parses(l.text, sourceName, src) })
 	}
-	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
-		return nil
-	}
-	all := treesOf(t.Templates())
-	if err := cmp.Or(missingTemplate(t.Tree, all), l.missingWord(t.Tree, all)); err != nil {
-		return err
-	}
-	guard(all)
-	c.make = func() (*executor, error) {
+	return c.begin(l, t.Tree, treesOf(t.Templates()), func() (*executor, error) {
 		own, err := t.Clone()
 		if err != nil {
 			return nil, err
@@ -65,8 +57,7 @@ func (c *compiled) compileText(l *language, src string) error {
 		e.run.include = own.ExecuteTemplate
 		e.execute = own.Funcs(e.run.functions(l)).Execute
 		return e, nil
-	}
-	return c.warm()
+	})
 }
 
 // compileHTML is compileText for HTML. Escaping happens here too, since it finds faults of its own.
@@ -78,15 +69,7 @@ func (c *compiled) compileHTML(l *language, src string) error {
 	if t, err = t.New(sourceName).Parse(src); err != nil {
 		return withColumn(err, src, func(src string) error { return parses(l.text, sourceName, src) })
 	}
-	if c.constant, c.isConstant = constant(t.Tree); c.isConstant {
-		return nil
-	}
-	all := htmlTreesOf(t.Templates())
-	if err := cmp.Or(missingTemplate(t.Tree, all), l.missingWord(t.Tree, all)); err != nil {
-		return err
-	}
-	guard(all)
-	c.make = func() (*executor, error) {
+	return c.begin(l, t.Tree, htmlTreesOf(t.Templates()), func() (*executor, error) {
 		own, err := t.Clone()
 		if err != nil {
 			return nil, err
@@ -98,8 +81,27 @@ func (c *compiled) compileHTML(l *language, src string) error {
 			return nil, err
 		}
 		return e, nil
+	})
+}
+
+// begin checks a parsed template among all that it may call, guards them, and makes the first executor.
+func (c *compiled) begin(
+	l *language, t *parse.Tree, all map[string]*parse.Tree, another func() (*executor, error),
+) error {
+	if c.constant, c.isConstant = constant(t); c.isConstant {
+		return nil
 	}
-	return c.warm()
+	if err := cmp.Or(missingTemplate(t, all), l.missingWord(t, all)); err != nil {
+		return err
+	}
+	guard(all)
+	c.make = another
+	e, err := c.make()
+	if err != nil {
+		return err
+	}
+	c.free <- e
+	return nil
 }
 
 // treesOf are the parsed templates by name.
@@ -130,16 +132,6 @@ func parses(base *texttemplate.Template, name, src string) error {
 		_, err = t.New(name).Parse(src)
 	}
 	return err
-}
-
-// warm makes the first executor.
-func (c *compiled) warm() error {
-	e, err := c.make()
-	if err != nil {
-		return err
-	}
-	c.free <- e
-	return nil
 }
 
 // Execute implements relay.Template.
