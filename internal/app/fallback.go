@@ -25,6 +25,9 @@ import (
 const (
 	// fallbackEvery is how often they look for what could not be told.
 	fallbackEvery = 15 * time.Second
+	// A look lists all that waits: after one that took long the next is this many times as long in coming, up to a minute.
+	fallbackShare   = 20
+	fallbackPatient = time.Minute
 	// recently is for how long a dead letter is worth telling elsewhere: those of an earlier month are not news.
 	recently = time.Hour
 	// ever is longer than anything waits.
@@ -65,14 +68,17 @@ func (f *fallbacks) exist(c *config.Config) {
 
 // run looks until ctx ends.
 func (f *fallbacks) run(ctx context.Context) {
+	var took time.Duration
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(f.pause()):
+		case <-time.After(max(f.pause(), min(fallbackShare*took, fallbackPatient))):
+			began := time.Now()
 			if err := f.look(ctx); err != nil && ctx.Err() == nil {
 				f.logger.ErrorContext(ctx, "Cannot look for what could not be told, or tell it elsewhere", "err", err)
 			}
+			took = time.Since(began)
 		}
 	}
 }
