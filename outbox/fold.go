@@ -47,7 +47,7 @@ func (l *waiting[E]) foldable() (from int, ok bool) {
 		return 0, false
 	}
 	from = l.bound
-	if from == 0 && (l.alone || l.crashes > 0) {
+	if from == 0 && l.single() {
 		from = 1
 	}
 	for at := from; at < len(l.items); at++ {

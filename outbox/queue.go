@@ -29,6 +29,11 @@ type queue[E any] struct {
 // MergeMost is the most entries of a lane that are told in one message; those beyond stay.
 const MergeMost = 20
 
+// AloneAfter is how many leases of a head in a row may end without a settle. The next are of the head alone, so that one
+// entry over which relays die is found. Until then nothing is told apart after a crash: a vendor may have taken the newest
+// of what was under way, and nothing older may come after it.
+const AloneAfter = 3
+
 // LaneCap is how many entries wait in a lane whose backlog is merged before they are folded.
 const LaneCap = 20
 
@@ -42,7 +47,7 @@ type waiting[E any] struct {
 	crashes int
 	bound   int  // entries from the head that are half told: nothing merges into them
 	apart   bool // the head is in no digest: it was refused in one
-	alone   bool // the head is told alone: it was refused together with others of its lane
+	alone   bool // the head is told alone: it could not be read together with others of its lane
 	ref     bool // a delivery left a handle behind: the next one follows it
 	leased  bool // for a send
 	folding bool // leased to be folded
@@ -65,7 +70,7 @@ func (l *waiting[E]) together(t Terms) int {
 	if l.bound > 0 {
 		return l.bound
 	}
-	if t.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 || l.items[0].late {
+	if t.Backlog != relay.BacklogMerge || l.single() || l.items[0].late {
 		return 1
 	}
 	n := 1
@@ -74,6 +79,9 @@ func (l *waiting[E]) together(t Terms) int {
 	}
 	return n
 }
+
+// single tells whether the head is told alone because of what became of it before.
+func (l *waiting[E]) single() bool { return l.alone || l.crashes >= AloneAfter }
 
 // settled notes what a settle of the first n entries, shared with other lanes or not, says about the lane.
 func (l *waiting[E]) settled(o Outcome, n int, shared bool) {
@@ -95,7 +103,7 @@ func (l *waiting[E]) settled(o Outcome, n int, shared bool) {
 
 // digestible tells whether the lane may share a message with others.
 func (l *waiting[E]) digestible() bool {
-	return l.lane.Destination != "" && l.bound == 0 && !l.apart && !l.alone && !l.ref && l.crashes == 0 && !l.items[0].late
+	return l.lane.Destination != "" && l.bound == 0 && !l.apart && !l.single() && !l.ref && !l.items[0].late
 }
 
 // digest takes from the ready lanes up to so many that can share a message with the first. It looks at the first few

@@ -25,6 +25,8 @@ type Store interface {
 	Accept(ctx context.Context, w Webhook) (Accepted, error)
 
 	// Claim leases work for the integrations that c names. One batch is one send slot of one limiter, or one lane to fold.
+	// A lease that ended without a settle is no reason to tell less in one message: what was under way may have been told,
+	// so an older state must not come after it. Only after AloneAfter of them in a row the head is told alone.
 	// When there is less than c.Max to do, it also returns how long until more is due; zero means that nothing is pending.
 	Claim(ctx context.Context, c ClaimRequest) ([]Batch, time.Duration, error)
 

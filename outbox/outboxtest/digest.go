@@ -145,11 +145,16 @@ func testDigestFails(t *testing.T, f *fixture) {
 	again := f.claim(1)[0]
 	require.Equal(t, ids(b), ids(again), "in the same order")
 	require.Equal(t, 2, again.Lanes[0].Attempt)
+	for range outbox.AloneAfter - 1 {
+		f.Advance(leaseTime)
+		f.Advance(time.Minute)
+		require.Equal(t, ids(b), ids(f.claim(1)[0]), "also after a crash")
+	}
 	f.Advance(leaseTime)
 	f.Advance(time.Minute)
 	b = f.claimOne()
-	require.Len(t, b.Lanes, 1, "after a crash each is told alone")
-	require.Equal(t, 1, b.Lanes[0].Crashes)
+	require.Len(t, b.Lanes, 1, "after some more each is told alone")
+	require.Equal(t, outbox.AloneAfter, b.Lanes[0].Crashes)
 }
 
 // digest makes the terms those of a robot whose backlog may share messages.

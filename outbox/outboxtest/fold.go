@@ -14,7 +14,7 @@ func (m *Memory) foldable(l *lane, c outbox.ClaimRequest) int {
 		return -1
 	}
 	from := l.bound
-	if from == 0 && (l.alone || l.crashes > 0) {
+	if from == 0 && (l.alone || l.crashes >= 3) {
 		from = 1
 	}
 	for ; from+20 < len(l.items); from++ {

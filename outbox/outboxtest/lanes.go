@@ -186,7 +186,9 @@ func laneTests() map[string]func(*testing.T, *fixture) {
 		"no more than twenty are told together":            testMergeMost,
 		"nothing merges into a delivery half told":         testMergeHalfTold,
 		"what is refused together is told apart":           testApart,
-		"after a crash the head of a lane is told alone":   testCrashAlone,
+		"after a crash nothing older is told than before":  testCrash,
+		"after three crashes the head of a lane is alone":  testCrashAlone,
+		"after a crash what waits may be folded before":    testCrashFold,
 		"what can never be sent together is dead together": testDeadTogether,
 		"entries of one webhook are told apart": func(t *testing.T, f *fixture) {
 			w := f.webhook("g")

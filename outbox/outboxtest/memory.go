@@ -670,7 +670,7 @@ func (m *Memory) share(first *lane, c outbox.ClaimRequest, now time.Time) []*lan
 
 // shares tells whether the lane may share a message with others.
 func (l *lane) shares() bool {
-	return l.id.Destination != "" && l.ref == "" && l.bound == 0 && !l.apart && !l.alone && l.crashes == 0 &&
+	return l.id.Destination != "" && l.ref == "" && l.bound == 0 && !l.apart && !l.alone && l.crashes < 3 &&
 		l.items[0].Requeued.IsZero()
 }
 
@@ -731,7 +731,7 @@ func (l *lane) together(terms outbox.Terms) int {
 	if l.bound > 0 {
 		return l.bound
 	}
-	if terms.Backlog != relay.BacklogMerge || l.alone || l.crashes > 0 || !l.items[0].Requeued.IsZero() {
+	if terms.Backlog != relay.BacklogMerge || l.alone || l.crashes >= 3 || !l.items[0].Requeued.IsZero() {
 		return 1
 	}
 	n := 1

@@ -89,15 +89,52 @@ func testApart(t *testing.T, f *fixture) {
 	require.Equal(t, []string{w[1].ID + "-0", w[2].ID + "-0"}, ids(f.claimOne()), "the others are together again")
 }
 
+func testCrash(t *testing.T, f *fixture) {
+	t.Helper()
+	f.acceptLane(3)
+	first := f.claimOne()
+	late := f.webhook("g")
+	f.accept(late)
+	f.Advance(leaseTime)
+	b := f.claimOne()
+	require.Equal(t, append(ids(first), late.ID+"-0"), ids(b), "the newest of before may have been seen")
+	require.Equal(t, 1, b.Lanes[0].Crashes)
+	f.acceptLane(outbox.MergeMost)
+	f.Advance(leaseTime)
+	second := f.claimOne()
+	require.Len(t, ids(second), outbox.MergeMost)
+	require.Equal(t, ids(b), ids(second)[:4])
+	f.settle(second, outbox.Outcome{Result: outbox.Retry, Items: ids(second), Reason: relay.Transient})
+	require.Zero(t, f.claimOne().Lanes[0].Crashes)
+}
+
 func testCrashAlone(t *testing.T, f *fixture) {
 	t.Helper()
 	w := f.acceptLane(3)
-	f.claimOne()
-	f.Advance(leaseTime)
+	for range outbox.AloneAfter {
+		require.Len(t, ids(f.claimOne()), 3)
+		f.Advance(leaseTime)
+	}
 	b := f.claimOne()
 	require.Equal(t, []string{w[0].ID + "-0"}, ids(b))
+	require.Equal(t, outbox.AloneAfter, b.Lanes[0].Crashes)
 	f.settle(b, sent(b))
-	require.Len(t, ids(f.claimOne()), 2)
+	b = f.claimOne()
+	require.Len(t, ids(b), 2, "the others are together again")
+	require.Zero(t, b.Lanes[0].Crashes)
+}
+
+func testCrashFold(t *testing.T, f *fixture) {
+	t.Helper()
+	f.acceptLane(outbox.MergeMost)
+	first := f.claimOne()
+	f.acceptLane(5)
+	f.held()
+	f.Advance(leaseTime)
+	f.folds(t, ids(first)[0])
+	f.Advance(time.Hour)
+	b := f.claimOne()
+	require.Equal(t, ids(first)[outbox.MergeMost-1], ids(b)[0], "it says what all of them said")
 }
 
 func testDeadTogether(t *testing.T, f *fixture) {

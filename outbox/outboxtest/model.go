@@ -31,6 +31,7 @@ func runModel(t *testing.T, open Open) {
 			"requeue": m.requeue,
 			"lift":    m.lift,
 			"leap":    func(*rapid.T) { m.Advance(6 * time.Minute) },
+			"crash":   m.crash,
 			"drop":    m.drop,
 			"advance": func(rt *rapid.T) { m.Advance(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second) },
 			"":        m.check,
@@ -187,6 +188,14 @@ func (m *machine) claimed(rt *rapid.T, c outbox.ClaimRequest, b outbox.Batch) {
 		require.Equal(rt, lanes[0].id.Room, l.id.Room)
 	}
 	require.Equal(rt, m.model.take(lanes, b.Limiter, b.Lease.Nonce, m.Now().Add(c.Lease), c), b)
+}
+
+// crash claims some times over without a settle, until all leases have ended.
+func (m *machine) crash(rt *rapid.T) {
+	for range rapid.IntRange(1, outbox.AloneAfter).Draw(rt, "crashes") {
+		m.claim(rt)
+		m.Advance(2 * time.Minute)
+	}
 }
 
 func (m *machine) settle(rt *rapid.T) {

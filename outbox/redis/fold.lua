@@ -20,8 +20,7 @@ local function fold(lane, nonce)
   for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, 199)) do items[i] = item(text) end
   local t = items[1] and termsOf(items[1].queue)
   if t and not t.messages then return end -- another relay knows its integration
-  local alone = has[4] or tonumber(has[5] or 0) > 0
-  local from = t and t.merge and not has[2] and foldable(items, tonumber(has[3] or 0), alone)
+  local from = t and t.merge and not has[2] and foldable(items, tonumber(has[3] or 0), single(has[4], has[5]))
   if not from then
     call('ZREM', P .. FULL, lane)
     return

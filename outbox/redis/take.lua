@@ -46,11 +46,15 @@ local function orphans()
   return gone, soonest
 end
 
+-- single tells whether a lane tells its head alone because of what became of it before: it could not be read with
+-- others, or three leases of it in a row ended without a settle.
+local function single(alone, crashes) return alone or tonumber(crashes or 0) >= 3 end
+
 -- together is how many entries of a lane, from its head, are told in one message.
 local function together(lane, has, t, items)
   local bound = tonumber(has[3]) or 0
   if bound > 0 then return bound end
-  if not t.merge or has[5] or tonumber(has[2] or 0) > 0 or items[1].late then return 1 end
+  if not t.merge or single(has[5], has[2]) or items[1].late then return 1 end
   local n = 1
   while n < #items and items[n + 1].queue == items[1].queue and not items[n + 1].late do n = n + 1 end
   return n
@@ -84,8 +88,7 @@ local function peers(queue, most)
   for i, lane in ipairs(front) do
     local has = laneFields(lane)
     local first = item(call('LINDEX', P .. ITEMS .. lane, 0))
-    local shares = has[9] and has[9] ~= '' and tonumber(has[2] or 0) == 0
-      and not (has[3] or has[4] or has[5] or has[6] or first.late)
+    local shares = has[9] and has[9] ~= '' and not (has[3] or has[4] or single(has[5], has[2]) or has[6] or first.late)
     if i == 1 then peer = shares and has[9] end
     if i == 1 or peer and shares and has[9] == peer and #lanes < most then
       lanes[#lanes + 1] = lane
