@@ -187,10 +187,8 @@ type told struct {
 	shown  map[Fact]time.Time // when it was shown last
 	newest time.Time          // the newest state told was accepted after this
 	by     Post
-	// newestAt is when that was told.
-	newestAt time.Time
-	again    map[Post]int // repetitions explained by a second accept
-	dead     map[Mark]bool
+	again  map[Post]int // repetitions explained by a second accept
+	dead   map[Mark]bool
 }
 
 func (c *checker) readTellings() {
@@ -291,22 +289,13 @@ func (c *checker) inOrder(t *Telling, marks []Mark, before *told) {
 			from, by = p.from, m.Post
 		}
 	}
-	repeated := !slices.ContainsFunc(marks, func(m Mark) bool { return before.last[m] == nil })
-	if until.Before(before.newest) && (!c.log.TakenOver || !repeated && !c.takenOver(before.newestAt, t.At)) {
+	if until.Before(before.newest) {
 		c.point(by.Group, t.Destination, t.At)
 		c.problem("%s was told %s at %s, after %s", t.Destination, by, clock(t.At), before.by)
 	}
 	if from.After(before.newest) {
-		before.newest, before.newestAt, before.by = from, t.At, by
+		before.newest, before.by = from, by
 	}
-}
-
-// takenOver tells whether a program, or what it shares with others, died after it told something newer and before this: what
-// it had told in one message and could not note is told again by another, one by one.
-func (c *checker) takenOver(newer, at time.Time) bool {
-	return slices.ContainsFunc(c.log.Kills, func(k Kill) bool {
-		return k.At.After(newer.Add(-time.Second)) && k.At.Before(at)
-	})
 }
 
 // killed is one limiter at one kill.

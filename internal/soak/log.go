@@ -24,9 +24,6 @@ type Log struct {
 	// Unsettled bounds the sends of one limiter that a kill may make the program forget: those under way, and those whose
 	// end was not yet durable.
 	Unsettled int
-	// TakenOver says that others tell later what was being told at a kill, once a lease is over, and the head of it alone.
-	// Such a repetition may come after newer news, also of what was told within a newer state before the kill.
-	TakenOver bool
 	// Window is that of the dedupe.
 	Window time.Duration
 }

@@ -139,7 +139,6 @@ func (f *fleet) prove(t *testing.T, p plan) {
 	log := &soak.Log{
 		Attempts: pair.log(), Tellings: v.all(t), Dead: r.deadLetters(t, v), Calls: v.calls, Kills: f.kills,
 		Destinations: v.destinations, Each: v.each, Limits: v.limits(), Unsettled: robotCalls, Window: window,
-		TakenOver: true,
 	}
 	report := soak.Check(log)
 	t.Logf("seed=%d failures=%d %s", p.seed, f.failures, report)
