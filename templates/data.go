@@ -82,7 +82,8 @@ type Alert struct {
 	Snapshot relay.Snapshot `json:"relaySnapshot,omitzero"`
 	// Room is the routing room.
 	Room string `json:"relayRoom,omitempty"`
-	// Change is new, still or resolved, against what this destination was last told; empty when nobody knows.
+	// Change is new, still or resolved, against what this destination was last told, or gone: it fired, was never told, and
+	// is no longer reported. Empty when nobody knows.
 	Change string `json:"-"`
 	// Duration is how long the alert has been firing, or fired until it was resolved. Never negative.
 	Duration time.Duration `json:"-"`
@@ -216,6 +217,9 @@ func (d *Data) FiringCount() int { return d.agreed().firing }
 // ResolvedCount is how many alerts of the whole notification are resolved.
 func (d *Data) ResolvedCount() int { return d.agreed().resolved }
 
+// GoneCount is how many alerts of the whole notification fired, were never told, and are no longer reported.
+func (d *Data) GoneCount() int { return d.agreed().gone }
+
 // Severity is the worst severity of the alerts that fire, or of all when none fires; empty when none has one.
 func (d *Data) Severity() string { return d.agreed().severity }
 
@@ -266,7 +270,8 @@ type common struct {
 	summary, description string
 	runbook, source      string
 	snapshot             relay.Snapshot
-	firing, resolved     int
+	firing               int
+	resolved, gone       int
 }
 
 // agreed looks once for what all alerts agree on.
@@ -279,9 +284,12 @@ func (d *Data) agreed() *common {
 		name: nameOf(n), severity: worst(n.Alerts), snapshot: n.Snapshot(), runbook: httpURL(n.Runbook()),
 	}
 	for i := range n.Alerts {
-		if n.Alerts[i].Status == relay.StatusResolved {
+		switch a := &n.Alerts[i]; {
+		case a.Change == relay.ChangeGone:
+			d.common.gone++
+		case a.Status == relay.StatusResolved:
 			d.common.resolved++
-		} else {
+		default:
 			d.common.firing++
 		}
 	}

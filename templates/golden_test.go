@@ -106,8 +106,16 @@ func goldenViews(t *testing.T) map[string]relay.View {
 	instead := viewOf(payload(t, "single-firing"))
 	instead.Notification().InsteadOf = "ops/dingtalk/room-10086"
 
+	// What waited so long that an alert went without a word.
+	gone := viewOf(withSnapshot(payload(t, "mixed-2")))
+	for i := range gone.Notification().Alerts {
+		gone.Notification().Alerts[i].Change = relay.ChangeNew
+	}
+	lost := &gone.Notification().Alerts[2]
+	lost.Change, lost.Status = relay.ChangeGone, relay.StatusResolved
+
 	return map[string]relay.View{
-		"late": late, "instead": instead,
+		"gone": gone, "late": late, "instead": instead,
 		"firing": firing, "resolved": resolved, "mixed": mixed, "fifty": fifty, "part": part, "truncated": truncated,
 		"hostile": viewOf(hostileNotification(t)), "unicode": viewOf(payload(t, "unicode")),
 		"bare": viewOf(payload(t, "empty-annotations")), "utf8-names": viewOf(payload(t, "utf8-label-names")),

@@ -11,6 +11,8 @@ import (
 
 // An Item is one alert as the default texts show it: it leaves out what the message says once for all alerts.
 type Item struct {
+	// Mark is the sign that is seen before a word is read.
+	Mark     string
 	Status   string
 	Severity string
 	// Name is the alert's name; empty when it stands in the title.
@@ -57,6 +59,7 @@ func (d *Data) itemsWith(status string) []*Item {
 func newItem(d *Data, a *Alert, original *relay.Alert) *Item {
 	common := d.agreed()
 	i := &Item{
+		Mark:        markOf(original),
 		Status:      a.Status,
 		Severity:    a.Severity,
 		Name:        unless(common.name, a.Labels["alertname"]),

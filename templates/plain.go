@@ -22,9 +22,12 @@ func (s *Set) Plain(locale string, v relay.View) string {
 	for _, i := range d.Items() {
 		line("%s", l.alertLine(d.notification, i.alert))
 		w := l.builtin
-		if i.Status == relay.StatusResolved {
+		switch {
+		case i.alert.Change == relay.ChangeGone:
+			line("  "+w["began"], clock(l.zone, d.Now, i.StartsAt))
+		case i.Status == relay.StatusResolved:
 			line("  %s, %s", fmt.Sprintf(w["lasted"], w.duration(i.Duration)), span(l.zone, d.Now, i.StartsAt, i.EndsAt))
-		} else {
+		default:
 			line("  %s, %s", fmt.Sprintf(w["lasts"], w.duration(i.Duration)),
 				fmt.Sprintf(w["since"], clock(l.zone, d.Now, i.StartsAt)))
 		}
@@ -121,6 +124,9 @@ func (l *language) headline(d *Data) string {
 	if n := d.ResolvedCount(); n > 0 {
 		parts = append(parts, fmt.Sprintf(w["count.resolved"], n))
 	}
+	if n := d.GoneCount(); n > 0 {
+		parts = append(parts, fmt.Sprintf(w["count.gone"], n))
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -128,8 +134,11 @@ func (l *language) headline(d *Data) string {
 func (l *language) alertLine(n *relay.Notification, a *relay.Alert) string {
 	w := l.builtin
 	var b strings.Builder
-	b.WriteString(mark(a.Status, a.Severity()))
-	if a.Status == relay.StatusResolved {
+	b.WriteString(markOf(a))
+	switch {
+	case a.Change == relay.ChangeGone:
+		b.WriteString(" " + w["gone"])
+	case a.Status == relay.StatusResolved:
 		b.WriteString(" " + w["resolved"])
 	}
 	if s := a.Severity(); s != "" {

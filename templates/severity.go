@@ -1,6 +1,10 @@
 package templates
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/alertrelay/relay"
+)
 
 // rank orders severities, the worst highest. What it does not know stands between info and warning.
 func rank(severity string) int {
@@ -35,6 +39,14 @@ func mark(status, severity string) string {
 	default:
 		return "🟠"
 	}
+}
+
+// markOf is the mark of an alert. What is no longer reported has neither ended nor does it fire, as far as anybody knows.
+func markOf(a *relay.Alert) string {
+	if a.Change == relay.ChangeGone {
+		return "⚪"
+	}
+	return mark(a.Status, a.Severity())
 }
 
 // wecomColor is one of the three colours of WeCom's markdown.

@@ -2,31 +2,38 @@ package split
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/alertrelay/relay"
 )
 
-// Mark stands where a value was cut.
-const Mark = "…(cut)"
+// Mark stands where a value was cut. Behind it the number of characters that are missing is said, if there is room.
+const Mark = "…"
 
 // shortestValue is the length in bytes below which no value is cut: a label of this length still tells what it is.
 const shortestValue = 48
 
-// Text returns s in at most limit bytes, cut on a rune border with Mark behind it when it is longer. A limit below the
-// length of Mark gives the bare Mark. Bytes that are not UTF-8 are replaced.
+// Text returns s in at most limit bytes, cut on a rune border when it is longer, with Mark behind it and how much is
+// missing: "… (+1234)", as the function cut of templates has it, which every language understands. A limit below the
+// length of that gives the bare Mark. Bytes that are not UTF-8 are replaced.
 func Text(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= limit {
 		return s
 	}
-	end := max(0, limit-len(Mark))
+	end := limit - len(missing(utf8.RuneCountInString(s)))
+	if end < 0 {
+		return Mark
+	}
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	return s[:end] + Mark
+	return s[:end] + missing(utf8.RuneCountInString(s[end:]))
 }
+
+func missing(characters int) string { return Mark + " (+" + strconv.Itoa(characters) + ")" }
 
 // cutView returns v with the long values of its notification cut: those that templates show above the alerts.
 func cutView(v relay.View, limit int) relay.View {

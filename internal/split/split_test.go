@@ -273,10 +273,10 @@ func TestText(t *testing.T) {
 		want  string
 	}{
 		{"short", "abc", 3, "abc"},
-		{"ascii", "0123456789abcdef", 12, "0123…(cut)"},
-		{"rune border", "磁盘空间不足不足", 15, "磁盘…(cut)"},
+		{"ascii", "0123456789abcdef", 12, "012… (+13)"},
+		{"rune border", "磁盘空间不足不足", 15, "磁盘… (+6)"},
 		{"not UTF-8", "a\xffb", 9, "a\uFFFDb"},
-		{"no room", "0123456789", 1, "…(cut)"},
+		{"no room", "0123456789", 1, "…"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -518,7 +518,7 @@ func TestTemplateWithoutBounds(t *testing.T) {
 		check(t, m)
 	}
 	require.Contains(t, messages[1].Text, "db-001: 磁盘🔥磁盘🔥")
-	require.Contains(t, messages[1].Text, "…(cut)")
+	require.Contains(t, messages[1].Text, "… (+")
 }
 
 // TestGolden: what WeCom gets of each notification, in each message type and language.
