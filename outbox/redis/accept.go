@@ -82,7 +82,7 @@ func (s *Store) acceptance(w *outbox.Webhook) ([]any, error) {
 		receivedAt: w.ReceivedAt, status: w.Status, alerts: w.Alerts,
 		lane: outbox.Lane{GroupKey: w.GroupKey, Receiver: w.Receiver},
 	}
-	args := make([]any, 0, 16+2*len(w.Saved)+11*len(w.Entries))
+	args := make([]any, 0, 16+2*len(w.Saved)+10*len(w.Entries))
 	args = append(args, keyOf(w.Slot), w.State[:], w.Window.Microseconds(), w.ID, reminder, event.encode(),
 		s.options.Retention.Milliseconds(), s.options.MaxPending, s.options.MaxBytes)
 	args = append(args, len(w.Saved))
@@ -116,7 +116,7 @@ func (s *Store) acceptance(w *outbox.Webhook) ([]any, error) {
 		}
 		tells := telling{destination: e.Destination, limiters: e.Limiters, told: e.Told}
 		args = append(args, keyOf(e.Lane.Key()), q.key(), q.definition(), peer(e.Lane), e.State[:],
-			micros(w.ReceivedAt), strconv.Itoa(numbers[i]), entry.encode(), tells.encode(), silent)
+			strconv.Itoa(numbers[i]), entry.encode(), tells.encode(), silent)
 	}
 	return args, nil
 }

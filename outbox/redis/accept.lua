@@ -6,8 +6,7 @@
 -- ARGV[10] most entries pending            [11] most bytes pending
 -- ARGV[12] how many saved alerts, then for each: key, value
 -- then     how many bodies, then each
--- then     for each entry: lane, queue, definition, peer, state, received, number of its body, about, the rest,
---          1: silent
+-- then     for each entry: lane, queue, definition, peer, state, number of its body, about, the rest, 1: silent
 --
 -- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
@@ -29,9 +28,9 @@ end
 local saved = 12
 local bodies = saved + 2 * ARGV[saved] + 1
 local repeated, states, kept, silent, size = ARGV[7] == '1' or same, {}, {}, {}, 0
-for at = bodies + ARGV[bodies] + 1, #ARGV, 10 do
+for at = bodies + ARGV[bodies] + 1, #ARGV, 9 do
   local lane, part = ARGV[at], ARGV[at + 4]
-  if ARGV[at + 9] == '1' then
+  if ARGV[at + 8] == '1' then
     silent[#silent + 1] = at
   elseif repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
     states[lane] = part
@@ -48,27 +47,31 @@ for _, at in ipairs(silent) do
   local lane = P .. LANE .. ARGV[at]
   if call('HEXISTS', lane, 's') == 1 then
     call('HSET', lane, 's', ARGV[at + 4])
-    if call('EXISTS', P .. ITEMS .. ARGV[at]) == 0 then call('HSET', lane, 'x', ARGV[at + 8]) end
+    if call('EXISTS', P .. ITEMS .. ARGV[at]) == 0 then call('HSET', lane, 'x', ARGV[at + 7]) end
   end
 end
-local stored, fields = {}, {}
+
+-- When it is accepted says what is newer, so a clock that was set back counts on from where it was.
+local order, stored, fields = tonumber(call('HGET', P .. STATE, 'order')) or 0, {}, {}
+order = us(order > now and order + 1 or now)
 local function store(field, value)
   fields[#fields + 1], fields[#fields + 2] = field, value
   size = size + #value
 end
 for _, at in ipairs(kept) do
-  local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 6]
-  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 10)
-  store('e' .. n, ARGV[at + 7])
-  store('x' .. n, ARGV[at + 8])
+  local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 5]
+  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 9)
+  store('e' .. n, ARGV[at + 6])
+  store('x' .. n, ARGV[at + 7])
   if not stored[k] then store('b' .. k, ARGV[bodies + 1 + k]) end
   stored[k] = true
   call('HSET', P .. LANE .. lane, 's', ARGV[at + 4], 'peer', ARGV[at + 3])
-  call('ZADD', P .. WAITING, ARGV[at + 5], id .. '-' .. n)
-  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. ARGV[at + 5] .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
+  call('ZADD', P .. WAITING, order, id .. '-' .. n)
+  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. order .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
 end
 if #kept > 0 then
   call('HINCRBY', P .. STATE, 'bytes', size)
+  call('HSET', P .. STATE, 'order', order)
   local last = #fields
   fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'o', #kept, 'z', size
   for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end

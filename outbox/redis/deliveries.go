@@ -28,7 +28,7 @@ type deliveryReader struct {
 	store *Store
 }
 
-// waiting lists what is pending. A place is when an entry was received, or requeued, and its id; both excluded.
+// waiting lists what is pending. A place is when an entry was accepted, or requeued, and its id; both excluded.
 func (r *deliveryReader) waiting(ctx context.Context, place string) (string, bool, error) {
 	if !r.Query.Wants(outbox.StatePending, outbox.StateRetrying) {
 		return "", false, nil
@@ -109,7 +109,7 @@ type waitingEntry struct {
 	about     about
 }
 
-// waiting lists what is pending behind a place, newest received first; of one webhook, when it is given.
+// waiting lists what is pending behind a place, newest accepted first; of one webhook, when it is given.
 func (s *Store) waiting(ctx context.Context, place, notification string, most int) ([]waitingEntry, error) {
 	score, id := "+inf", ""
 	if place != "" {

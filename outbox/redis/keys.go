@@ -12,12 +12,12 @@ import (
 
 // The layout. All keys of a namespace begin with one prefix, whose hash tag puts them on one node of a cluster; it
 // names the version of this format and a shard. What may be long or foreign (group keys, destinations, limiters,
-// fingerprints) is in keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock,
-// but for those of receipt.
+// fingerprints) is in keys only as a hash of 22 characters, by keyOf. Times are microseconds of the server's clock.
 //
 //	state             hash    what there is once: bytes pending, gen (counts changes of queues), known (the
 //	                          configuration of the last claim), born (random, so that a flushed server is recognised),
-//	                          clock (the time of the last claim)
+//	                          clock (the time of the last claim), order (when an entry was last accepted; a clock that
+//	                          was set back counts on from there, so that what is newer has the greater time)
 //
 //	mark:<slot>       string  what was last accepted in a slot: 16 bytes of state, 16 digits of time, id (for the
 //	                          retention)
@@ -25,14 +25,14 @@ import (
 //
 //	web:<id>          hash    a webhook with entries pending: o entries open, z bytes; of each entry <n> e<n>, what it
 //	                          is about, and x<n>, where it goes and what it tells; b<k> bodies, each once
-//	waiting           zset    pending entries: entry id → when it was received, or requeued
+//	waiting           zset    pending entries: entry id → when it was accepted (by order), or requeued
 //
-//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <received> <requeued or 0> <k>
+//	items:<lane>      list    the entries pending in a lane, oldest first, each "<queue> <accepted> <requeued or 0> <k>
 //	                          <folded> <since> <id>": its body is b<k> of its webhook, from 1000000 on its own alone;
 //	                          its number is the end of its id; so many were folded into it, the oldest of which was
-//	                          received then
+//	                          accepted then
 //	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told,
-//	                          told (when), newest (received) of all told, ref, peer (who may share its digest); and of
+//	                          told (when), newest (accepted) of all told, ref, peer (who may share its digest); and of
 //	                          its head: tries, crashes, bound, apart, alone, rigid, rest, reason, detail, due, place
 //	                          (in later), lease (nonce) (while something is pending, and for the retention)
 //
@@ -61,7 +61,7 @@ import (
 //	dead              zset    ids of the dead letters, all with score 0: in the order in which they were received
 //	died              zset    entry id → when it failed
 //	letter:<entry>    hash    a dead letter: e, x as in web; b body; t failed; n attempt; o outcome; l lane; q and d
-//	                          its queue and the queue's definition; at received
+//	                          its queue and the queue's definition; at accepted
 //
 //	history           stream  events, oldest first, each with the fields y type, t time, i id of the entry or webhook,
 //	                          n attempt (or number of entries), e what it is about, o outcome: of merged the entry that

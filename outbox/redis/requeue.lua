@@ -9,7 +9,7 @@
 -- Invariant: an entry is pending or dead, never both. What is late is told alone.
 local answer, letters, seen, newest = {}, {}, {}, {}
 
--- newestPending is when the newest of what is pending in a lane was received.
+-- newestPending is when the newest of what is pending in a lane was accepted.
 local function newestPending(lane)
   if not newest[lane] then
     newest[lane] = -math.huge

@@ -3,7 +3,7 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  most entries pending   [4] most bytes pending; then of each limiter: key, width of its window, microseconds
 --
--- Answers {1 when it is full, pending, lanes, sends under way, dead letters, when the oldest was received, queues with
+-- Answers {1 when it is full, pending, lanes, sends under way, dead letters, when the oldest was accepted, queues with
 -- what is pending in each, their definitions, names of limiters held and until when, and of each limiter asked for the
 -- slots in use}. It writes nothing.
 local lanes = 0

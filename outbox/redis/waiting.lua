@@ -1,4 +1,4 @@
--- waiting lists what is pending, newest received first.
+-- waiting lists what is pending, newest accepted first.
 --
 -- KEYS[1]  the prefix
 -- ARGV[3]  most entries   [4] the score to begin at, or "+inf"   [5] the entry of that score to begin after, or empty
