@@ -21,6 +21,14 @@ type Integration interface {
 	Send(ctx context.Context, m Message) (Receipt, error)
 }
 
+// A Pacer is an Integration of which some calls have a limit beside that of their destination: Slack counts the updates of
+// an app in all its channels together. Such a message has OwnRate.
+type Pacer interface {
+	// Wait returns for how long Send is not to be called with such a message. Zero means that it is to be called now; until
+	// it has ended, the call counts. The replicas share what is counted. Its errors carry a Kind.
+	Wait(ctx context.Context, m Message) (time.Duration, error)
+}
+
 // An IntegrationID names an integration: receiver, type and name, never its position or a secret, so that inserting an
 // item in the configuration moves no backlog. Its form is receiver/type/name.
 type IntegrationID string

@@ -20,6 +20,9 @@ type Message struct {
 	Fallback string `json:"fallback,omitempty"`
 	// Again says that some recipients have got it already: this is for those who refused it for now.
 	Again bool `json:"again,omitempty"`
+	// OwnRate says that the vendor counts this call apart from the others to its destination. The integration is a Pacer and
+	// is asked when it may go; when the vendor asks for a pause, nothing else to the destination has to wait.
+	OwnRate bool `json:"own_rate,omitempty"`
 	// Limiter is the credential to send with. Deliver sets it to the one whose slot was claimed.
 	Limiter LimiterID `json:"-"`
 	// Previous is the handle the last delivery of this lane left behind. Deliver sets it.
@@ -39,6 +42,8 @@ type Receipt struct {
 	// Again is the message for those of the Refused who may take it later; nil when there are none. It is sent until
 	// they take it, refuse it for good, or it is too old. Without any Refused, nobody got it and it takes this form next.
 	Again *Message
+	// NoSlot says that the call was one with OwnRate after all: the destination's limiter does not count it.
+	NoSlot bool
 	// Detail is the vendor's answer in a few words, for the history. No secret in it.
 	Detail string
 }

@@ -73,12 +73,14 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 	if a.digest() && len(parts) > 1 {
 		return outbox.Outcome{Result: outbox.Release, Apart: true} // a digest that is no single message saves no slot
 	}
-	a.message = parts[0]
-	a.message.Limiter = a.batch.Limiter
-	if !a.digest() {
-		a.message.Previous = a.lane.Ref
+	parts, wait, err := d.paced(ctx, a, parts)
+	if wait > 0 {
+		return outbox.Outcome{Result: outbox.Release, After: wait}
 	}
-	err = d.send(ctx, a)
+	a.address(parts[0])
+	if err == nil {
+		err = d.send(ctx, a)
+	}
 	hold := d.outage(ctx, a, err)
 	if err != nil {
 		o := d.failed(ctx, a, err)
@@ -95,6 +97,7 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 	return outbox.Outcome{
 		Result:   outbox.Sent,
 		Rest:     parts[1:],
+		NoSlot:   a.receipt.NoSlot,
 		Ref:      ref,
 		Detail:   receiptDetail(a.receipt),
 		Duration: a.took,
@@ -103,6 +106,34 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 		Fallback: a.message.Fallback,
 		Text:     a.message.Text,
 	}
+}
+
+// address makes a part the message to send.
+func (a *attempt) address(part relay.Message) {
+	a.message = part
+	a.message.Limiter = a.batch.Limiter
+	if !a.digest() {
+		a.message.Previous = a.lane.Ref
+	}
+}
+
+// paced returns the parts as they are to be sent now, or for how long the first is to wait. One that the vendor counts apart
+// lets the others go before it when it has to wait: what is new is told, and the message above it follows.
+func (d *Deliverer) paced(
+	ctx context.Context, a *attempt, parts []relay.Message,
+) ([]relay.Message, time.Duration, error) {
+	pacer, ok := a.target.Integration.(relay.Pacer)
+	if !ok || !parts[0].OwnRate {
+		return parts, 0, nil
+	}
+	a.address(parts[0])
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	wait, err := pacer.Wait(ctx, a.message)
+	if other := slices.IndexFunc(parts, func(m relay.Message) bool { return !m.OwnRate }); wait > 0 && other > 0 {
+		return slices.Concat(parts[other:], parts[:other]), 0, nil
+	}
+	return parts, wait, err
 }
 
 // parts returns what is left to send: as it was rendered before, or rendered now.
@@ -221,6 +252,7 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		attempt: a.lane.Attempt,
 		age:     d.now().Sub(a.newest()),
 		final:   (a.message.Fallback != "" || a.message.Again) && !a.digest(),
+		ownRate: a.message.OwnRate,
 		random:  d.random(),
 	}.outcome(d.maxAge)
 	if o.HeldFor() == relay.Misconfigured && d.targets.Load() != a.targets {

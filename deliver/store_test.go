@@ -136,7 +136,10 @@ func (m *memory) Settle(_ context.Context, lease outbox.Lease, o outbox.Outcome)
 	}
 	m.settled = append(m.settled, o)
 	l := m.lanes[i]
-	l.nonce, l.Rest, l.due = "", o.Rest, time.Now().Add(o.After)
+	l.nonce, l.due = "", time.Now().Add(o.After)
+	if o.Result != outbox.Release {
+		l.Rest = o.Rest
+	}
 	m.inFlight[l.limiter]--
 	if o.Hold > 0 {
 		if m.holds == nil {

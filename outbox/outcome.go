@@ -11,6 +11,9 @@ func (o Outcome) Ends() bool {
 	return len(o.Items) > 0 && (o.Result == Dead || o.Result == Sent && len(o.Rest) == 0)
 }
 
+// Slot tells whether a settle with this outcome uses up the slot that was claimed.
+func (o Outcome) Slot() bool { return o.Result != Release && !o.NoSlot }
+
 // HeldFor is why the limiter is held, if it is.
 func (o Outcome) HeldFor() relay.Kind { return cmp.Or(o.HoldReason, o.Reason) }
 

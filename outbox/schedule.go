@@ -233,7 +233,7 @@ func (s *Schedule[E]) Begin(now time.Time, nonce string, o Outcome) *Held[E] {
 	}
 	h.limiter.inFlight--
 	h.hold, h.reason, h.probing = h.limiter.hold, h.limiter.reason, h.limiter.probing
-	h.slot, h.exposed = o.Result != Release, 1
+	h.slot, h.exposed = o.Slot(), 1
 	if h.slot {
 		h.stamp = now
 		h.limiter.stamp(now)

@@ -291,6 +291,8 @@ type Outcome struct {
 	Hold time.Duration
 	// HoldReason is why, for Lift; empty means Reason. Of two holds in force at once, the one that ends later gives its own.
 	HoldReason relay.Kind
+	// NoSlot gives the slot back although a call was made: the limiter does not count such a call.
+	NoSlot bool
 	// Ref is the handle to keep with the lane; empty keeps the one before.
 	Ref relay.Ref
 	// Reason and Detail say why, for the history: a kind, and a text without secrets.

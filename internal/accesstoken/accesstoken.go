@@ -50,14 +50,9 @@ type Source struct {
 	resting time.Time // until when the endpoint is left alone
 }
 
-// New makes a source. The key tells applications apart in the cache and is free of secrets. A nil cache is one for this
-// source alone.
+// New makes a source. The key tells applications apart in the cache and is free of secrets.
 func New(env relay.Env, key string, fetch Fetch) *Source {
-	s := &Source{cache: env.Cache, key: "token/" + key, fetch: fetch, now: env.Now, logger: env.Logger}
-	if s.cache == nil {
-		s.cache = newMemory(env.Now)
-	}
-	return s
+	return &Source{cache: env.Cache, key: "token/" + key, fetch: fetch, now: env.Now, logger: env.Logger}
 }
 
 // Token is a token to call the vendor with: the one that all share, or a new one.

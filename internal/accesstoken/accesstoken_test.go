@@ -16,11 +16,14 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/accesstoken"
 	"github.com/alertrelay/relay/internal/wiretap"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func env() relay.Env { return relay.Env{Now: time.Now, Logger: slog.New(slog.DiscardHandler)} }
+func env() relay.Env {
+	return relay.Env{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Cache: receiverstest.NewCache(time.Now)}
+}
 
 func TestATokenServesUntilShortlyBeforeItsEnd(t *testing.T) {
 	t.Parallel()

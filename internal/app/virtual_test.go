@@ -57,11 +57,12 @@ func startVirtual(t *testing.T, box *sandbox.Sandbox, text string) *virtual {
 	require.NoError(t, err)
 	set, err := templates.New(templates.Config{Locale: "en"})
 	require.NoError(t, err)
+	v.store, err = bolt.Open(filepath.Join(t.TempDir(), "relay.db"), bolt.Options{})
+	require.NoError(t, err)
 	v.setups, err = c.Setups(relay.Env{
 		Templates: set, HTTPClient: &http.Client{Transport: v}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Cache: v.store.Cache(),
 	})
-	require.NoError(t, err)
-	v.store, err = bolt.Open(filepath.Join(t.TempDir(), "relay.db"), bolt.Options{})
 	require.NoError(t, err)
 	d := deliver.New(deliver.Options{Store: v.store, Setups: v.setups})
 	v.wake = d.Wake
@@ -78,7 +79,7 @@ func startVirtual(t *testing.T, box *sandbox.Sandbox, text string) *virtual {
 
 // RoundTrip implements http.RoundTripper: the vendor is called, not reached.
 func (v *virtual) RoundTrip(r *http.Request) (*http.Response, error) {
-	if trouble := v.trouble.Load(); trouble != nil && strings.HasPrefix(r.URL.Path, "/robot/send") {
+	if trouble := v.trouble.Load(); trouble != nil {
 		if answer, err := (*trouble)(r); answer != nil || err != nil {
 			return answer, err
 		}
@@ -107,7 +108,7 @@ func (v *virtual) accept(t *testing.T, n *relay.Notification) {
 		require.NoError(t, err)
 		w.Entries = append(w.Entries, outbox.Entry{
 			Lane:        outbox.Lane{Integration: s.ID, Destination: to.Key, GroupKey: n.GroupKey, Receiver: "relay"},
-			Destination: to, Limiters: s.Limiters, State: w.State, Notification: wire.Append(nil, n),
+			Destination: to, Limiters: slices.Concat(to.Limiters, s.Limiters), State: w.State, Notification: wire.Append(nil, n),
 		})
 	}
 	_, err := v.store.Accept(t.Context(), w)
@@ -199,7 +200,13 @@ func TestAVendorInTrouble(t *testing.T) {
 func vendorInTrouble(t *testing.T, v *virtual, trouble func(*http.Request) (*http.Response, error)) {
 	t.Helper()
 	const groups, webhooks = 6, 180 // one in twenty seconds, for an hour
-	v.trouble.Store(&trouble)
+	ofDingTalk := func(r *http.Request) (*http.Response, error) {
+		if strings.HasPrefix(r.URL.Path, "/robot/send") {
+			return trouble(r)
+		}
+		return nil, nil //nolint:nilnil // no trouble
+	}
+	v.trouble.Store(&ofDingTalk)
 	worst := 0
 	for i := range webhooks {
 		group := fmt.Sprint("Group", i%groups)

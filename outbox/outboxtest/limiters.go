@@ -56,6 +56,31 @@ func limiterTests() map[string]func(*testing.T, *fixture) {
 			require.Empty(t, batches)
 			require.Equal(t, time.Minute, wait)
 		},
+		"a send that the limiter does not count gives its slot back": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Minute)}
+			f.acceptMany(1)
+			b := f.claimOne()
+			require.Empty(t, f.claim(1), "while it is under way it counts")
+			f.settle(b, outbox.Outcome{Result: outbox.Sent, NoSlot: true, Rest: []relay.Message{{ID: "2"}}, Items: ids(b)})
+			b = f.claimOne()
+			require.Equal(t, "2", b.Lanes[0].Rest[0].ID)
+			f.settle(b, sent(b))
+			f.acceptMany(1)
+			require.Empty(t, f.claim(1))
+		},
+		"what was given back may have to wait, and keeps no slot": func(t *testing.T, f *fixture) {
+			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(1, time.Minute)}
+			f.acceptMany(1)
+			f.settle(f.claimOne(), outbox.Outcome{Result: outbox.Release, After: 10 * time.Second})
+			batches, wait := f.claimWait(1)
+			require.Empty(t, batches)
+			require.Equal(t, 10*time.Second, wait)
+			w := f.webhook("other")
+			f.accept(w)
+			require.Equal(t, "other", f.claimOne().Lanes[0].Lane.GroupKey, "others go on")
+			f.Advance(leaseTime + time.Minute)
+			require.Equal(t, 1, f.claimOne().Lanes[0].Attempt, "it is no attempt")
+		},
 		"the smallest of the limits holds": func(t *testing.T, f *fixture) {
 			f.terms = map[relay.IntegrationID]outbox.Terms{ops: limit(3, time.Minute), pay: limit(1, time.Minute)}
 			f.acceptMany(3)

@@ -286,7 +286,7 @@ func (m *Memory) Settle(ctx context.Context, held outbox.Lease, o outbox.Outcome
 	if o.Hold > 0 || o.Result == outbox.Sent {
 		m.probing[le.limiter] = o.Hold > 0
 	}
-	if o.Result != outbox.Release {
+	if o.Result != outbox.Release && !o.NoSlot {
 		m.slots[le.limiter] = append(m.slots[le.limiter], now)
 	}
 	for i, l := range le.lanes {

@@ -212,7 +212,8 @@ func (m *machine) settle(rt *rapid.T) {
 		Notification: fmt.Appendf(nil, `{"folded":%d}`, m.count),
 		Ref:          relay.Ref(rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(rt, "ref")),
 		Part:         1, Parts: 2, Text: "text",
-		Apart: rapid.IntRange(0, 4).Draw(rt, "apart") == 0,
+		Apart:  rapid.IntRange(0, 4).Draw(rt, "apart") == 0,
+		NoSlot: rapid.IntRange(0, 4).Draw(rt, "slot") == 0,
 	}
 	if b.Fold && rapid.IntRange(0, 4).Draw(rt, "fold") != 0 {
 		o.Result = outbox.Folded

@@ -54,7 +54,7 @@ func (s *sends) end(now time.Time, nonce string, o outbox.Outcome) {
 	known, ok := s.known[nonce]
 	switch {
 	case !ok:
-	case o.Result == outbox.Release:
+	case !o.Slot():
 		delete(s.known, nonce)
 	default:
 		known.ended = now

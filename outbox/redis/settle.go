@@ -21,10 +21,10 @@ func (s *Store) Settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) er
 			return fmt.Errorf("%w: settle: encode rest: %w", outbox.ErrUnavailable, err)
 		}
 	}
-	args := make([]any, 0, 15+len(o.Items))
+	args := make([]any, 0, 16+len(o.Items))
 	args = append(args, l.Nonce, string(o.Result), flag(o.Ends()), flag(o.Counts()), o.After.Microseconds(),
 		o.Hold.Microseconds(), string(o.HeldFor()), string(o.Ref), string(o.Reason), o.Detail, flag(o.Apart), rest,
-		encodeOutcome(o), s.options.Retention.Milliseconds(), o.Notification)
+		encodeOutcome(o), s.options.Retention.Milliseconds(), flag(o.Slot()), o.Notification)
 	for _, id := range o.Items {
 		args = append(args, id)
 	}

@@ -5,7 +5,8 @@
 -- ARGV[5]  1: it ends the items   [6] 1: it counts as an attempt
 -- ARGV[7]  delay before the next try   [8] hold, both in microseconds   [9] why it is held
 -- ARGV[10] ref     [11] reason   [12] detail   [13] 1: apart   [14] the rest, rendered   [15] outcome, for the history
--- ARGV[16] retention, ms   [17] what is told instead of what was folded; then the ids that were claimed, or none
+-- ARGV[16] retention, ms   [17] 1: it uses up its slot   [18] what is told instead of what was folded; then the ids that
+-- were claimed, or none
 --
 -- Answers 1, 0 when the lease is stale, or 2 when a digest has a rest: nothing has changed then.
 -- First write: a removal, so that a full Redis can be drained.
@@ -17,24 +18,24 @@ local stop, id, names, rest = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
 if tonumber(stop) <= now then return 0 end
 if id == '-' then return settleFold(nonce, tonumber(names), string.sub(rest, 1, 22)) end
 if result == 'folded' then return 0 end
-local lanes, named = {}, 17
+local lanes, named = {}, 18
 for lane, n in string.gmatch(rest, '(' .. string.rep('.', 22) .. ')(%d%d)') do
   local items = call('LRANGE', P .. ITEMS .. lane, 0, tonumber(n))
   local next = #items > tonumber(n) and string.sub(table.remove(items), 1, 22)
   for i, text in ipairs(items) do
     items[i], named = item(text), named + 1
-    if #ARGV > 17 and ARGV[named] ~= items[i].id then return 0 end
+    if #ARGV > 18 and ARGV[named] ~= items[i].id then return 0 end
   end
   lanes[#lanes + 1] = {lane = lane, items = items, next = next}
 end
-if #ARGV > 17 and named ~= #ARGV then return 0 end
+if #ARGV > 18 and named ~= #ARGV then return 0 end
 if #lanes > 1 and ARGV[14] ~= '' then return 2 end
 
 call('HDEL', P .. LEASES, nonce)
 call('ZREM', P .. ENDS, nonce)
 call('ZREM', P .. FLIGHT .. id, nonce)
 local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
-if result ~= 'release' then count(id, nonce, limiter[1], limiter[2]) end
+if ARGV[17] == '1' then count(id, nonce, limiter[1], limiter[2]) end
 if hold > 0 then
   stopLimiter(id, now + hold, ARGV[9])
 elseif limiter[3] and result == 'sent' then

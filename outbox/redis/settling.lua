@@ -65,10 +65,10 @@ local function settleFold(nonce, from, lane)
   local items = call('LRANGE', P .. ITEMS .. lane, from, from + 19)
   for i, text in ipairs(items) do
     items[i] = item(text)
-    if #ARGV > 17 and ARGV[17 + i] ~= items[i].id then return 0 end
+    if #ARGV > 18 and ARGV[18 + i] ~= items[i].id then return 0 end
   end
   local folded = ARGV[4] == 'folded'
-  if #ARGV > 17 and #ARGV ~= 37 or folded and #ARGV == 17 or not folded and ARGV[4] ~= 'release' then return 0 end
+  if #ARGV > 18 and #ARGV ~= 38 or folded and #ARGV == 18 or not folded and ARGV[4] ~= 'release' then return 0 end
   call('HDEL', P .. LEASES, nonce)
   call('ZREM', P .. ENDS, nonce)
   call('ZREM', P .. FOLDS, nonce)
@@ -90,9 +90,9 @@ local function settleFold(nonce, from, lane)
   call('LSET', P .. ITEMS .. lane, from + 19, table.concat(
     {newest.queue, us(newest.at), '0', body, us(n + newest.folded), since, newest.id}, ' '))
   call('LREM', P .. ITEMS .. lane, 19, '')
-  call('HSET', newest.web, 'b' .. body, ARGV[17])
-  call('HINCRBY', newest.web, 'z', #ARGV[17])
-  call('HINCRBY', P .. STATE, 'bytes', #ARGV[17])
+  call('HSET', newest.web, 'b' .. body, ARGV[18])
+  call('HINCRBY', newest.web, 'z', #ARGV[18])
+  call('HINCRBY', P .. STATE, 'bytes', #ARGV[18])
   call('ZADD', P .. WAITING, since, newest.id)
   unfold(lane)
   return 1

@@ -149,6 +149,7 @@ func Env(tb testing.TB, templates relay.Renderer) relay.Env {
 		HTTPClient:  client,
 		Logger:      slog.New(slog.DiscardHandler),
 		Now:         func() time.Time { return Now },
+		Cache:       NewCache(func() time.Time { return Now }),
 		ExternalURL: "https://relay.example.com",
 	}
 }

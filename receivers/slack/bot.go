@@ -15,6 +15,7 @@ import (
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/httpclient"
 	"github.com/alertrelay/relay/internal/living"
+	"github.com/alertrelay/relay/internal/pace"
 	"github.com/alertrelay/relay/internal/secret"
 )
 
@@ -26,9 +27,11 @@ const (
 	defaultAppURL = "https://slack.com/api/" + methodPost
 )
 
-// botLimit suits both methods: posts are limited to one a second for each channel, updates to fifty a minute for the app.
-// https://docs.slack.dev/apis/web-api/rate-limits
-func botLimit() relay.Limit { return relay.Limit{Messages: 1, Per: 1200 * time.Millisecond} }
+// botLimit is that of posts, in each channel; updateLimit that of updates, of the app in all its channels (tier 3). Slack
+// counts them apart. https://docs.slack.dev/apis/web-api/rate-limits
+func botLimit() relay.Limit { return relay.Limit{Messages: 1, Per: time.Second} }
+
+func updateLimit() relay.Limit { return relay.Limit{Messages: 50, Per: time.Minute} }
 
 // A bot posts with a token, and knows afterwards where its message is.
 type bot struct {
@@ -37,6 +40,7 @@ type bot struct {
 	account        string // a hash of the token, for limiters
 	post, edit     string // URLs
 	client         *http.Client
+	updates        *pace.Pace
 	now            func() time.Time
 	update, thread bool
 	maxAge         time.Duration
@@ -55,6 +59,11 @@ func newBot(c Config, env relay.Env, client *http.Client) (*bot, error) {
 		return nil, fault.At(b.tokenKey, err)
 	}
 	b.account = digest(token)[:16]
+	updates := updateLimit()
+	if c.RateLimit != nil && c.RateLimit.Messages == 0 {
+		updates = relay.Limit{}
+	}
+	b.updates = pace.New(env, "slack/"+b.account, updates, c.Setup(updates).Timeout)
 	u, err := url.Parse(c.AppURL)
 	if err != nil {
 		return nil, fault.At("app_url", errNoAppURL)
@@ -118,6 +127,7 @@ func (i *Integration) renderBot(d *relay.Delivery) ([]relay.Message, error) {
 			return nil, fmt.Errorf("encode call: %w", err)
 		}
 		messages[n] = c.message(d, body)
+		messages[n].OwnRate = c.do == doUpdate
 	}
 	return numberedAll(d, messages), nil
 }
@@ -180,14 +190,42 @@ func (b *bot) send(ctx context.Context, m relay.Message) (relay.Receipt, error) 
 		address = b.edit
 	}
 	_, err = b.call(ctx, address, args)
+	if m.OwnRate {
+		err = b.updated(ctx, handle.At, err)
+	}
 	if errors.Is(err, errGone) {
 		return b.begin(ctx, c.Say)
 	}
 	if err != nil {
 		return relay.Receipt{}, fmt.Errorf("%s message: %w", c.Do, err)
 	}
-	return relay.Receipt{Ref: handle.Ref(b.now()), Detail: c.Do}, nil
+	return relay.Receipt{Ref: handle.Ref(b.now()), Detail: c.Do, NoSlot: m.OwnRate}, nil
 }
+
+// wait is for how long an update has to wait for its turn.
+func (b *bot) wait(ctx context.Context, m relay.Message) (time.Duration, error) {
+	handle, _ := living.Read[place](m.Previous, b.now(), b.maxAge)
+	wait, err := b.updates.Wait(ctx, handle.At.who())
+	if err != nil {
+		return 0, fmt.Errorf("update message: %w", err)
+	}
+	return wait, nil
+}
+
+// updated notes that an update has ended with err. When Slack wants a pause, it is for all updates of the app.
+func (b *bot) updated(ctx context.Context, at place, err error) error {
+	var pause time.Duration
+	if relay.KindOf(err) == relay.RateLimited {
+		pause = relay.RetryAfter(err)
+	}
+	if counted := b.updates.Done(context.WithoutCancel(ctx), at.who(), pause); counted != nil && pause > 0 {
+		return counted
+	}
+	return err
+}
+
+// who is a short name of the message.
+func (p place) who() string { return digest(p.Channel, p.TS)[:12] }
 
 // begin posts a message that others will follow.
 func (b *bot) begin(ctx context.Context, say []byte) (relay.Receipt, error) {

@@ -39,7 +39,10 @@ type Integration struct {
 	relayURL  string // where people reach the relay; may be empty
 }
 
-var _ relay.Integration = (*Integration)(nil)
+var (
+	_ relay.Integration = (*Integration)(nil)
+	_ relay.Pacer       = (*Integration)(nil)
+)
 
 // New compiles the templates of c and returns the integration. The errors of all templates come together, each marked
 // with its key.
@@ -121,6 +124,11 @@ func (i *Integration) Destination(n *relay.Notification) (relay.Destination, err
 		return relay.Destination{Key: channel, Address: channel, Limiters: limiters}, nil
 	}
 	return relay.Destination{Key: channel, Address: channel}, nil
+}
+
+// Wait is for how long an update of a bot has to wait: Slack counts those of an app in all its channels together.
+func (i *Integration) Wait(ctx context.Context, m relay.Message) (time.Duration, error) {
+	return i.bot.wait(ctx, m)
 }
 
 // Send posts one message.

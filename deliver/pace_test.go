@@ -1,0 +1,127 @@
+package deliver_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/deliver"
+	"github.com/alertrelay/relay/outbox"
+)
+
+// A pacer is a fake whose first part has a rate of its own, as the update of a message has beside the reply to it.
+type pacer struct {
+	fake
+
+	wait func() (time.Duration, error)
+}
+
+func (p *pacer) Render(d relay.Delivery) ([]relay.Message, error) {
+	if _, err := p.fake.Render(d); err != nil {
+		return nil, err
+	}
+	return []relay.Message{
+		{ID: d.ID + "-1", Part: 1, Parts: 2, Text: "update", OwnRate: true},
+		{ID: d.ID + "-2", Part: 2, Parts: 2, Text: "reply"},
+	}, nil
+}
+
+func (p *pacer) Wait(context.Context, relay.Message) (time.Duration, error) { return p.wait() }
+
+// paced tells one notification through p, and returns what was sent, when, and the outcomes.
+func paced(t *testing.T, p *pacer) (texts []string, at []time.Duration, outcomes []outbox.Outcome) {
+	t.Helper()
+	began := time.Now()
+	send := p.send
+	p.send = func(ctx context.Context, m relay.Message) (relay.Receipt, error) {
+		texts, at = append(texts, m.Text), append(at, time.Since(began))
+		if send != nil {
+			return send(ctx, m)
+		}
+		return relay.Receipt{Ref: "r", NoSlot: m.OwnRate}, nil
+	}
+	store := new(memory)
+	store.add("ops/fake/a", "robot-a", "g", body(t, alert("f1", relay.StatusFiring, time.Now())))
+	s := setup("a", &p.fake)
+	s.Integration = p
+	_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{s}})
+	time.Sleep(10 * time.Minute)
+	synctest.Wait()
+	stop()
+	stats, err := store.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stats.Pending)
+	require.Empty(t, stats.Holds, "nothing else has to wait")
+	return texts, at, store.outcomes()
+}
+
+// until has to wait until so long after its making.
+func until(d time.Duration) func() (time.Duration, error) {
+	begin := time.Now()
+	return func() (time.Duration, error) { return max(0, time.Until(begin.Add(d))), nil }
+}
+
+func TestWhatHasARateOfItsOwnTakesNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		texts, _, o := paced(t, &pacer{wait: until(0)})
+		require.Equal(t, []string{"update", "reply"}, texts)
+		require.True(t, o[0].NoSlot)
+		require.False(t, o[1].NoSlot)
+	})
+}
+
+func TestWhatHasToWaitLetsTheOthersGoFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pacer{wait: until(30 * time.Second)}
+		texts, at, o := paced(t, p)
+		require.Equal(t, []string{"reply", "update"}, texts)
+		require.Equal(t, []time.Duration{0, 30 * time.Second}, at, "the news at once")
+		require.Equal(t, outbox.Outcome{Result: outbox.Release, After: 30 * time.Second, Items: []string{"g-1"}}, o[1])
+		require.Len(t, p.deliveries(), 1)
+		require.Equal(t, relay.Ref("r"), p.messages()[1].Previous)
+	})
+}
+
+// The vendor wants a pause for the one: the other goes on, and neither is lost.
+func TestAPauseForWhatHasARateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pacer{wait: until(0)}
+		p.send = func(_ context.Context, m relay.Message) (relay.Receipt, error) {
+			if m.OwnRate && time.Now().Second() < 30 {
+				p.wait = until(30 * time.Second)
+				return relay.Receipt{}, relay.AsRateLimited(errors.New("too many"), 30*time.Second)
+			}
+			return relay.Receipt{NoSlot: m.OwnRate}, nil
+		}
+		texts, at, o := paced(t, p)
+		require.Equal(t, []string{"update", "reply", "update"}, texts)
+		require.Equal(t, []time.Duration{0, 0, 30 * time.Second}, at)
+		require.Equal(t, relay.RateLimited, o[0].Reason)
+		require.Zero(t, o[0].Hold)
+		require.False(t, o[0].Counts(), "it is no attempt")
+	})
+}
+
+func TestAPaceThatCannotBeCountedIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		down := 3
+		p := &pacer{wait: func() (time.Duration, error) {
+			if down--; down >= 0 {
+				return 0, relay.AsTransient(errors.New("store is down"))
+			}
+			return 0, nil
+		}}
+		texts, _, o := paced(t, p)
+		require.Equal(t, []string{"update", "reply"}, texts)
+		require.Equal(t, relay.Transient, o[0].Reason)
+	})
+}

@@ -1,0 +1,145 @@
+package pace_test
+
+import (
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/pace"
+	"github.com/alertrelay/relay/receivers/receiverstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const atMost = 10 * time.Second
+
+// replicas are paces of one application that share a cache.
+func replicas(n int, limit relay.Limit) []*pace.Pace {
+	env := relay.Env{Cache: receiverstest.NewCache(time.Now), Now: time.Now}
+	all := make([]*pace.Pace, n)
+	for i := range all {
+		all[i] = pace.New(env, "app", limit, atMost)
+	}
+	return all
+}
+
+// goes asks until it is a caller's turn, and returns how often it had to ask.
+func goes(t *testing.T, p *pace.Pace, who string) (asked int) {
+	t.Helper()
+	for {
+		asked++
+		wait, err := p.Wait(t.Context(), who)
+		if err != nil {
+			t.Error(err)
+			return asked
+		}
+		if wait == 0 {
+			return asked
+		}
+		time.Sleep(wait)
+	}
+}
+
+// Whatever the replicas and however long calls take, the vendor never sees more of them in a minute than it allows.
+func TestNoWindowHasMoreThanTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, calls = 10, 55
+		all := replicas(2, relay.Limit{Messages: limit, Per: time.Minute})
+		var mu sync.Mutex
+		var arrived []time.Time
+		most := 0
+		var done sync.WaitGroup
+		for n := range calls {
+			done.Go(func() {
+				p, who := all[n%len(all)], strconv.Itoa(n)
+				asked := goes(t, p, who)
+				time.Sleep(time.Duration(n%7) * 100 * time.Millisecond) // on its way
+				mu.Lock()
+				arrived, most = append(arrived, time.Now()), max(most, asked)
+				mu.Unlock()
+				time.Sleep(time.Duration(n%5) * 100 * time.Millisecond) // and back
+				if err := p.Done(t.Context(), who, 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		began := time.Now()
+		done.Wait()
+		slices.SortFunc(arrived, time.Time.Compare)
+		require.Len(t, arrived, calls)
+		for n := limit; n < calls; n++ {
+			require.GreaterOrEqual(t, arrived[n].Sub(arrived[n-limit]), time.Minute, "call %d", n)
+		}
+		require.Less(t, time.Since(began), 6*time.Minute, "and hardly less than it allows")
+		require.LessOrEqual(t, most, 12, "each has a time of its own")
+	})
+}
+
+// A vendor that wants a pause gets it from all.
+func TestAPauseIsForAll(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]relay.Limit{"limited": {Messages: 50, Per: time.Minute}, "without a limit": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				all := replicas(2, limit)
+				require.Equal(t, 1, goes(t, all[0], "a"))
+				require.NoError(t, all[0].Done(t.Context(), "a", 30*time.Second))
+				for range 2 {
+					wait, err := all[1].Wait(t.Context(), "b")
+					require.NoError(t, err)
+					require.Equal(t, 30*time.Second, wait)
+				}
+				time.Sleep(30 * time.Second)
+				require.Equal(t, 1, goes(t, all[1], "b"))
+				require.NoError(t, all[1].Done(t.Context(), "b", 0))
+			})
+		})
+	}
+}
+
+// A process that dies during a call is counted for as long as the call may take, and one that waits is forgotten.
+func TestWhoNeverComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := replicas(1, relay.Limit{Messages: 1, Per: time.Minute})[0]
+		require.Equal(t, 1, goes(t, p, "dies"))
+		wait := func(who string) time.Duration {
+			wait, err := p.Wait(t.Context(), who)
+			require.NoError(t, err)
+			return wait
+		}
+		require.Equal(t, time.Minute, wait("leaves"))
+		require.Equal(t, 2*time.Minute, wait("stays"))
+		time.Sleep(2 * time.Minute)
+		require.Zero(t, wait("stays"), "its turn comes though the one before it is not there")
+		require.NoError(t, p.Done(t.Context(), "stays", 0))
+		time.Sleep(20 * time.Minute)
+		require.Zero(t, wait("new"))
+	})
+}
+
+// More wait than have a time of their own: they are told apart by when they ask.
+func TestMoreWaitThanAreKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := replicas(1, relay.Limit{Messages: 1, Per: time.Second})[0]
+		require.Equal(t, 1, goes(t, p, "first"))
+		var last time.Duration
+		for n := range 330 {
+			wait, err := p.Wait(t.Context(), strconv.Itoa(n))
+			require.NoError(t, err)
+			require.Positive(t, wait)
+			last = wait
+		}
+		require.Equal(t, 300*time.Second, last)
+	})
+}
