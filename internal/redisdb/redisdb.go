@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,8 +57,7 @@ type DB struct {
 	metrics *metrics
 	conceal concealer
 
-	scripts     sync.Map     // SHA1 → *Script, loaded on each new connection
-	connections atomic.Int64 // made so far
+	scripts sync.Map // SHA1 → *Script, loaded on each new connection
 
 	durable, other chan *pending
 	working        sync.WaitGroup
@@ -123,10 +121,6 @@ func New(o Options) (*DB, error) {
 // Client is the client itself, for what is no script. Its errors go through Fault. Of a pipeline, look at what Exec returns
 // first: when a server refuses the connection, the commands themselves have no error.
 func (db *DB) Client() goredis.UniversalClient { return db.client }
-
-// Connections is how many connections were made so far, to any server. As long as it stays the same, so does the server that
-// scripts run on.
-func (db *DB) Connections() int64 { return db.connections.Load() }
 
 // MinAcks is how many replicas of Redis must have a durable write before it counts.
 func (db *DB) MinAcks() int { return db.options.MinAcks }

@@ -72,7 +72,6 @@ func (db *DB) Run(ctx context.Context, c Call) (any, error) {
 // load makes the scripts known to a server. It is a courtesy: what fails here is a NOSCRIPT later, or an error of the
 // connection itself. A Sentinel, which is connected to in the same way, knows no scripts.
 func (db *DB) load(ctx context.Context, conn *goredis.Conn) error {
-	db.connections.Add(1)
 	var scripts []*Script
 	var names []string
 	db.scripts.Range(func(_, s any) bool {

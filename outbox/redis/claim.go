@@ -22,15 +22,15 @@ const (
 // is over.
 func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batch, time.Duration, error) {
 	config := s.configure(c.Integrations)
+	s.claiming.Lock()
+	defer s.claiming.Unlock()
 	for range maxTries {
-		if _, err := s.meet(ctx); err != nil {
-			return nil, 0, err
-		}
-		until := s.now().Add(c.Lease)
+		until, nonce := s.now().Add(c.Lease), rand.Text()
 		answer, err := s.run(ctx, s.scripts.claim, false, []any{
-			config.id, c.Max, c.Lease.Microseconds(), rand.Text(), outbox.RemovedGrace.Microseconds(), rand.Text(),
+			config.id, c.Max, c.Lease.Microseconds(), nonce, outbox.RemovedGrace.Microseconds(), rand.Text(), s.id, s.last,
 		})
 		if err != nil {
+			s.last = unsure
 			return nil, 0, err
 		}
 		l, ok := list(answer, 1)
@@ -38,12 +38,13 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		case ok && text(l[0]) == "ok" && len(l) == 5:
 			s.recognise(ctx, text(l[1]))
 			batches, wait, err := s.claimed(ctx, l, until)
-			if another, _ := s.meet(ctx); another { // which did not know what this process has sent
-				s.release(ctx, batches)
-				continue
+			if len(batches) > 0 {
+				s.last = nonce
 			}
 			s.sends.began(s.now(), batches, config.limits)
 			return batches, wait, err
+		case ok && text(l[0]) == "forgot":
+			err = s.tell(ctx)
 		case ok && text(l[0]) == "bind":
 			err = s.bind(ctx, config)
 		case ok && text(l[0]) == "gone" && len(l) == 2:
@@ -56,13 +57,6 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 		}
 	}
 	return nil, 0, fmt.Errorf("%w: claim: what it depends on keeps changing", outbox.ErrUnavailable)
-}
-
-// release gives back what nobody has seen. What cannot be given back is free when its lease is over.
-func (s *Store) release(ctx context.Context, batches []outbox.Batch) {
-	for _, b := range batches {
-		_ = s.Settle(ctx, b.Lease, outbox.Outcome{Result: outbox.Release})
-	}
 }
 
 // giveUp puts into the dead letters what has waited too long for an integration that is configured no more.

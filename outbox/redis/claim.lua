@@ -3,14 +3,17 @@
 -- KEYS[1]  the prefix
 -- ARGV[3]  configuration   [4] most batches   [5] lease, microseconds   [6] nonce, to which a number is added
 -- ARGV[7]  how long lanes wait for their integration, microseconds   [8] a random text
+-- ARGV[9]  relay   [10] the nonce of its last claim that took something, or empty
 --
--- Answers {'bind'} when the configuration's terms are not there, or not those of all queues; {'gone', queues} when
--- lanes have waited too long for their integration; else {'ok', born, now, when more is due or 0, batches}. A batch is
+-- Answers {'forgot'} when it is not the last that is known of the relay: this server was promoted before it heard of it,
+-- or has lost it; {'bind'} when the configuration's terms are not there, or not those of all queues; {'gone', queues}
+-- when lanes have waited too long for their integration; else {'ok', born, now, when more is due or 0, batches}. A batch is
 -- {nonce, name of the limiter, lanes}; a lane {attempts made, crashes, ref, x told last, when, rest, items}; an item
 -- {id, late, e, x, body, folded, since}. A batch without a limiter is to be folded.
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: a lane taken out of a queue is in exactly one lease.
 call('ZREM', P .. ENDS, '')
+if (call('GET', P .. CLAIMED .. ARGV[9]) or '') ~= ARGV[10] then return {'forgot'} end
 local state = call('HMGET', P .. STATE, 'known', 'gen', 'born', 'clock')
 local gen, born = state[2] or '0', state[3]
 if not born then
@@ -71,6 +74,7 @@ for _, lane in ipairs(call('ZRANGE', P .. FULL, 0, most)) do
   if #batches < most then batches[#batches + 1] = fold(lane, ARGV[6] .. #batches) end
 end
 keepWaits()
+if #batches > 0 then remember(ARGV[9], ARGV[6]) end
 local first = call('ZRANGE', P .. ENDS, 0, 0, 'WITHSCORES')
 if first[2] then later(tonumber(first[2])) end
 return {'ok', born, NOW, next and us(next) or '0', batches}

@@ -136,6 +136,7 @@ func TestFaults(t *testing.T) {
 		"FLUSHALL":                               testFlushed,
 		"a clock that jumps":                     testClock,
 		"a failover that forgets the last sends": testFailover,
+		"a server that forgets the last sends":   testForgotten,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -698,4 +699,34 @@ func testFailover(t *testing.T) {
 	require.Empty(t, claim(10), "the window is full, whatever the new server knew")
 	require.ErrorIs(t, v.Settle(t.Context(), batches[1].Lease, done(batches[1])), outbox.ErrStale)
 	require.Equal(t, 6, stats(t, v.Store).Pending, "what was not heard of is told again")
+}
+
+// testForgotten: a server that loses its last writes is told of the sends among them before anything else is sent, also
+// when it is the same process, over the same connection.
+func testForgotten(t *testing.T) {
+	t.Helper()
+	v := newVictim(t, "--appendonly", "no")
+	limited := map[relay.IntegrationID]outbox.Terms{mail: {
+		Limit: relay.Limit{Messages: 3, Per: time.Hour}, Limiters: []relay.LimiterID{mailbox},
+	}}
+	claim := func(most int) []outbox.Batch {
+		return v.claimOnce(outbox.ClaimRequest{Max: most, Lease: time.Minute, Integrations: limited})
+	}
+	for range 6 {
+		v.accept()
+	}
+	forget := func() {
+		v.server.Do(t, "DEBUG", "RELOAD", "NOSAVE")
+		require.Empty(t, v.server.Do(t, "KEYS", "*leases"), "the claims are forgotten")
+	}
+	require.Empty(t, claim(0))
+	v.server.Do(t, "SAVE") // before the sends
+	runID := v.server.Info(t, "server", "run_id")
+	require.Len(t, claim(2), 2)
+	forget()
+	require.Len(t, claim(10), 1, "two of three slots are in use")
+	forget()
+	require.Empty(t, claim(10), "all of them are")
+	require.Equal(t, runID, v.server.Info(t, "server", "run_id"))
+	require.Equal(t, 6, stats(t, v.Store).Pending, "what was forgotten is told again")
 }

@@ -46,6 +46,8 @@ import (
 //	terms:<config>    hash    what one configuration says: gen; i<integration> for those it has; q<queue> →
 //	                          <integration>, terms and limiters; l<limiter> → the queues that it serves
 //
+//	claimed:<relay>   string  the nonce of its last claim that took something: who knows that one has forgotten none
+//	                          (for a day)
 //	limiters          hash    <limiter> → its name
 //	leases            hash    nonce → end, limiter, its queue's limiters, and each lane with its number of entries
 //	ends              zset    nonce → end
@@ -82,7 +84,7 @@ const keyNames = `local P, STATE, MARK, SAVED, WEB, WAITING = KEYS[1], 'state', 
 local ITEMS, LANE, QUEUES, PENDING, READY, LATER = 'items:', 'lane:', 'queues', 'pending', 'ready:', 'later:'
 local DUE, MISSING, TERMS, LEASES, ENDS, FLIGHT = 'due', 'missing', 'terms:', 'leases', 'ends', 'flight:'
 local STAMPS, LIMITER, HOLDS, DEAD, DIED, LETTER = 'stamps:', 'limiter:', 'holds', 'dead', 'died', 'letter:'
-local LIMITERS, FULL, FOLDS, HISTORY = 'limiters', 'full', 'folds', 'history'
+local LIMITERS, FULL, FOLDS, HISTORY, CLAIMED = 'limiters', 'full', 'folds', 'history', 'claimed:'
 `
 
 // Prefix begins every key of a namespace. Scripts get it as KEYS[1].

@@ -78,7 +78,7 @@ func TestNothingIsLeftOver(t *testing.T) {
 		kind, _, _ := strings.Cut(name, ":")
 		return slices.Contains([]string{
 			"mark", "lane", "history", "state", "queues", "terms", "limiters", "limiter", "stamps", "missing", "holds",
-			"dead", "died", "letter",
+			"dead", "died", "letter", "claimed",
 		}, kind)
 	})
 	require.Empty(t, keys)

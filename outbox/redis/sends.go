@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/alertrelay/relay/outbox"
 )
 
-// sends are those of this process that a limit counts, for as long as it does. A server that was promoted in a failover
-// may not have heard of the last of them; then it is told again.
+// sends are those of this process that a limit counts, for as long as it does. A server that was promoted in a failover, or
+// came back without its last writes, may know nothing of the last of them; then it is told again.
 type sends struct {
 	mu    sync.Mutex
 	known map[string]send // by nonce
@@ -62,6 +63,9 @@ func (s *sends) end(now time.Time, nonce string, o outbox.Outcome) {
 	}
 }
 
+// sendArgs is how many arguments tell of a send.
+const sendArgs = 3
+
 // all are the arguments of the script that counts them: limiter, nonce, and how long ago each ended. What is under way
 // counts from now on.
 func (s *sends) all(now time.Time) []any {
@@ -69,6 +73,9 @@ func (s *sends) all(now time.Time) []any {
 	defer s.mu.Unlock()
 	var args []any
 	for nonce, known := range s.known {
+		if known.kept.Before(now) {
+			continue
+		}
 		var ago time.Duration
 		if !known.ended.IsZero() {
 			ago = now.Sub(known.ended)
@@ -78,39 +85,22 @@ func (s *sends) all(now time.Time) []any {
 	return args
 }
 
-// A meeting is with which server this process talks.
-type meeting struct {
-	connections int64 // how many there were made until then
-	runID       string
-}
+// unsure is what a server never knows as the nonce of a claim.
+const unsure = "?"
 
-// meet finds out whether there is another server since the last time, and tells it of this process' own sends. It asks
-// only when a connection was made since.
-func (s *Store) meet(ctx context.Context) (another bool, err error) {
-	connections := s.db.Connections()
-	s.mu.Lock()
-	met := s.met
-	s.mu.Unlock()
-	if connections == met.connections {
-		return false, nil
+// tell tells the server of this process' sends, because it does not know what was claimed last: it was promoted in a
+// failover or came back without its last writes, or it is the answer that was lost. From then on it knows all.
+func (s *Store) tell(ctx context.Context) error {
+	nonce, args := rand.Text(), s.sends.all(s.now())
+	if _, err := s.run(ctx, s.scripts.restamp, false, append([]any{s.id, nonce}, args...)); err != nil {
+		return err
 	}
-	server, err := s.db.Look(ctx, s.prefix[0])
-	if err != nil {
-		return false, nil //nolint:nilerr // a server that may not be asked is taken for the one it was
+	s.last = nonce
+	if len(args) > 0 {
+		s.options.Logger.InfoContext(ctx, "Told Redis of this relay's last sends once more, which it may have forgotten",
+			"component", "outbox", "sends", len(args)/sendArgs)
 	}
-	if another = met.runID != "" && server.RunID != met.runID; another {
-		s.options.Logger.WarnContext(ctx, "Redis is another server than before",
-			"component", "outbox", "run_id", server.RunID)
-		if args := s.sends.all(s.now()); len(args) > 0 {
-			if _, err := s.run(ctx, s.scripts.restamp, false, args); err != nil {
-				return false, err
-			}
-		}
-	}
-	s.mu.Lock()
-	s.met = meeting{connections, server.RunID}
-	s.mu.Unlock()
-	return another, nil
+	return nil
 }
 
 // recognise tells when the server does not hold any more what it held before.

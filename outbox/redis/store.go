@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,18 +68,21 @@ type Store struct {
 	sweeping  sync.WaitGroup
 	closeOnce sync.Once
 
+	id    string // of this process
 	sends sends
 	lost  prometheus.Counter
 
+	claiming sync.Mutex // held during a claim: they go one after another
+	last     string     // the nonce of the last that took something: a server that knows it knows all before it
+
 	mu     sync.Mutex
 	config *configuration // of the last claim
-	met    meeting
-	born   string // what the data is recognised by
+	born   string         // what the data is recognised by
 }
 
 // New returns the store in a Redis. Close leaves the connection open.
 func New(db *redisdb.DB, options Options) *Store {
-	s := &Store{options: options.withDefaults(), db: db, closing: make(chan struct{})}
+	s := &Store{options: options.withDefaults(), db: db, id: rand.Text(), closing: make(chan struct{})}
 	s.sends.known = map[string]send{}
 	s.lost = promauto.With(s.options.Registerer).NewCounter(prometheus.CounterOpts{
 		Name: "relay_redis_data_lost_total",
