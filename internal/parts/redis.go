@@ -1,6 +1,7 @@
 package parts
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 )
+
+// redisServer is the environment variable that names another server to test with, a Valkey for example.
+const redisServer = "RELAY_TEST_REDIS_SERVER"
 
 // A Redis is a real redis-server on a loopback port, with its files in the test's own folder.
 type Redis struct {
@@ -93,7 +97,7 @@ func startRedis(tb testing.TB, address string, args ...string) *Redis {
 
 func (r *Redis) start(tb testing.TB) {
 	tb.Helper()
-	r.Process = Start(tb, Binary(tb, "redis-server"), r.args...)
+	r.Process = Start(tb, Binary(tb, cmp.Or(os.Getenv(redisServer), "redis-server")), r.args...)
 	WaitFor(tb, "redis-server", func() error {
 		select {
 		case <-r.done:
@@ -171,6 +175,15 @@ func (r *Redis) Info(tb testing.TB, section, field string) string {
 		}
 	}
 	return ""
+}
+
+// Product is what the server says it is: redis or valkey.
+func (r *Redis) Product(tb testing.TB) string {
+	tb.Helper()
+	if r.Info(tb, "server", "valkey_version") != "" {
+		return "valkey"
+	}
+	return "redis"
 }
 
 // Port is the server's port.

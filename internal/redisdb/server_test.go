@@ -56,7 +56,7 @@ func TestLook(t *testing.T) {
 			db := open(t, redisdb.Options{Addresses: []string{server.Address}})
 			got, err := db.Look(t.Context(), "{k}")
 			require.NoError(t, err)
-			require.Equal(t, "redis", got.Product)
+			require.Equal(t, server.Product(t), got.Product)
 			require.Equal(t, "standalone", got.Mode)
 			require.Equal(t, "master", got.Role)
 			require.Equal(t, "noeviction", got.Policy)
@@ -80,7 +80,7 @@ func TestLookCountsReplicas(t *testing.T) {
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
 # HELP relay_redis_info What the Redis in use says about itself; the value is 1.
 # TYPE relay_redis_info gauge
-relay_redis_info{maxmemory_policy="noeviction",mode="standalone",persistence="aof-everysec",product="redis",version=%q} 1
+relay_redis_info{maxmemory_policy="noeviction",mode="standalone",persistence="aof-everysec",product=%q,version=%q} 1
 # HELP relay_redis_memory_max_bytes Memory beyond which Redis takes nothing more; 0 is no bound.
 # TYPE relay_redis_memory_max_bytes gauge
 relay_redis_memory_max_bytes 1.048576e+08
@@ -90,7 +90,7 @@ relay_redis_min_acks 1
 # HELP relay_redis_replicas Replicas of Redis that are in step with it.
 # TYPE relay_redis_replicas gauge
 relay_redis_replicas 1
-`, got.Version)), "relay_redis_info", "relay_redis_memory_max_bytes", "relay_redis_min_acks", "relay_redis_replicas"))
+`, server.Product(t), got.Version)), "relay_redis_info", "relay_redis_memory_max_bytes", "relay_redis_min_acks", "relay_redis_replicas"))
 }
 
 func TestCheckRefuses(t *testing.T) {
