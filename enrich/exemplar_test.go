@@ -244,7 +244,9 @@ func TestExemplarsOfAPrometheusThatFails(t *testing.T) {
 				}
 				require.ErrorContains(t, err, tc.want)
 				require.NotContains(t, err.Error(), server.URL)
-				require.Equal(t, i+1, asked.Load(), "a failure is not kept")
+				if tc.timeout == time.Minute { // else it may have been given up before it arrived
+					require.Equal(t, i+1, asked.Load(), "a failure is not kept")
+				}
 			}
 		})
 	}

@@ -28,17 +28,21 @@ global: {locale: en}
 route: {receiver: ops}
 receivers:
   - name: ops
-    dingtalk_configs: [{name: robot, url: %q, secret: %q, rate_limit: {messages: 20, per: 2s}}]
-    wecom_configs: [{name: robot, url: %q, rate_limit: {messages: 20, per: 2s}}]
+    dingtalk_configs: [{name: robot, url: %q, secret: %q, rate_limit: {messages: 20, per: 2s}, timeout: 1h}]
+    wecom_configs: [{name: robot, url: %q, rate_limit: {messages: 20, per: 2s}, timeout: 1h}]
 `,
 		box.DingTalk.Add(sandbox.DingTalkRobot{
 			Token: "ding-token", Group: "Ops", Robot: "relay", Secret: dingtalkSecret, Limit: limit,
 		}), dingtalkSecret,
 		box.WeCom.Add(sandbox.WeComRobot{Key: "wecom-key", Group: "Ops", Robot: "relay", Limit: limit})), nil)
+	all := make(chan struct{}) // however long it takes to post them, they wait at once
+	box.DingTalk.Break("", sandbox.FaultHang(all))
+	box.WeCom.Break("", sandbox.FaultHang(all))
 	const groups = 100
 	for n := range groups {
 		p.accept(t, "accepted", notification(fmt.Sprintf("g%03d", n), firing(fmt.Sprintf("Alert%03d", n))))
 	}
+	close(all)
 	for _, inbox := range []string{sandbox.InboxDingTalk, sandbox.InboxWeCom} {
 		require.Eventually(t, func() bool {
 			var told strings.Builder
@@ -57,6 +61,7 @@ receivers:
 	}
 	for _, robot := range []string{"dingtalk", "wecom"} {
 		digested := fmt.Sprintf(`relay_notifications_digested_total{integration=%q,receiver="ops"}`, robot)
-		require.NotEqual(t, "0", p.metric(t, digested))
+		// It is counted once it is settled.
+		require.Eventually(t, func() bool { return p.metric(t, digested) != "0" }, wait, tick, robot)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,7 +56,7 @@ func inboxes() []string {
 // await waits until an inbox has received n messages, and returns what its reader sees of the last.
 func await(t *testing.T, box *sandbox.Sandbox, inbox string, n int) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	messages, err := box.Await(ctx, inbox, n)
 	require.NoError(t, err)

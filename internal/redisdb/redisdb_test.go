@@ -2,6 +2,7 @@ package redisdb_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -34,8 +35,10 @@ var (
 	shrink    = redisdb.NewScript("shrink", "redis.call('DEL', KEYS[1]); return redis.call('SET', KEYS[1], 'x')")
 )
 
+// open returns a client, by default one that is patient with a server on a busy disk.
 func open(t *testing.T, o redisdb.Options) *redisdb.DB {
 	t.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	db, err := redisdb.New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
@@ -157,7 +160,7 @@ func TestADurableCallWaitsForReplicas(t *testing.T) {
 	replica := parts.StartRedisReplica(t, primary)
 	registry := prometheus.NewRegistry()
 	db := open(t, redisdb.Options{
-		Addresses: []string{primary.Address}, MinAcks: 1, Timeout: 500 * time.Millisecond, Registerer: registry,
+		Addresses: []string{primary.Address}, MinAcks: 1, Timeout: 2 * time.Second, Registerer: registry,
 	})
 	_, err := run(t, db, increment, 1)
 	require.NoError(t, err)
@@ -187,11 +190,13 @@ func TestAStallEndsInTime(t *testing.T) {
 	t.Parallel()
 	server := parts.StartRedis(t)
 	db := open(t, redisdb.Options{Addresses: []string{server.Address}, Timeout: 100 * time.Millisecond})
-	_, err := run(t, db, increment, 1)
-	require.NoError(t, err)
+	parts.WaitFor(t, "Redis to be used", func() error {
+		_, err := run(t, db, increment, 1)
+		return err
+	})
 
 	server.Signal(syscall.SIGSTOP)
-	_, err = run(t, db, increment, 1)
+	_, err := run(t, db, increment, 1)
 	require.ErrorIs(t, err, redisdb.ErrUnavailable)
 	require.NotErrorIs(t, err, redisdb.ErrNotRun, "it may have run")
 	require.Error(t, db.Err())

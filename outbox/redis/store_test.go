@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -162,8 +163,11 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// connect returns a client, by default one that is patient with a server on a busy disk.
 func connect(tb testing.TB, o redisdb.Options) *redisdb.DB {
 	tb.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.DialTimeout = cmp.Or(o.DialTimeout, time.Minute)
 	db, err := redisdb.New(o)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = db.Close() })
