@@ -51,6 +51,11 @@ type Alert struct {
 	Change Change `json:"relayChange,omitempty"`
 	// Duration is how long the alert has been firing, or fired until it was resolved. Never negative.
 	Duration time.Duration `json:"-"`
+
+	// LateSince and InsteadOf are set in a digest alone, whose notifications differ in them: when the alert was received,
+	// if a person brought it back from the dead letters, and the integration that could not be told of it.
+	LateSince time.Time `json:"-"`
+	InsteadOf string    `json:"-"`
 }
 
 // A Change tells how an alert stands against the last delivery of its group to the same destination.

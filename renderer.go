@@ -10,10 +10,12 @@ type Renderer interface {
 	// Plain is the built-in text that stands in when a template fails or a vendor refuses its result. No template of a
 	// user takes part in it. It cannot fail.
 	Plain(locale string, v View) string
-	// Compact tells alerts of n in plain text of at most limit bytes: a line for each, and for those that no longer fit
-	// their number by alert name and severity. counted is how many alerts have no line of their own. No template of a
-	// user takes part in it. It cannot fail.
-	Compact(locale string, n *Notification, alerts Alerts, limit int) (text string, counted int)
+	// Compact tells alerts of v's notification in plain text of at most limit bytes: a line for each, and for those that no
+	// longer fit their number by alert name and severity. counted is how many alerts have no line of their own. When v
+	// shows no alert in full, what there is to know of the notification as a whole stands below, as far as there is room:
+	// that Alertmanager left alerts out, that it stands for earlier ones, is late, or could not be told elsewhere. No
+	// template of a user takes part in it. It cannot fail.
+	Compact(locale string, v View, alerts Alerts, limit int) (text string, counted int)
 }
 
 // A Template is compiled once and executed for each message, concurrently.

@@ -91,7 +91,7 @@ func BenchmarkDefaultTexts(b *testing.B) {
 		b.Run(name+"/compact", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				set.Compact("", v.Notification(), v.Notification().Alerts, 2000)
+				set.Compact("", v, v.Notification().Alerts, 2000)
 			}
 		})
 	}

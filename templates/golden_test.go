@@ -46,7 +46,7 @@ func TestDefaultTexts(t *testing.T) {
 					section(block, render(t, set, locale, `{{ template "`+block+`" . }}`, view))
 				}
 				section("Plain", set.Plain(locale, view))
-				compact, counted := set.Compact(locale, view.Notification(), view.Notification().Alerts, 600)
+				compact, counted := set.Compact(locale, view, view.Notification().Alerts, 600)
 				section("Compact in 600 bytes", compact)
 				require.LessOrEqual(t, counted, len(view.Notification().Alerts))
 				golden(t, name+"."+locale+".txt", all.String())

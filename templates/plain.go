@@ -45,17 +45,8 @@ func (s *Set) Plain(locale string, v relay.View) string {
 	if n := d.OmittedCount(); n > 0 {
 		line(w["omitted"], n, plain(d.OmittedCounts()))
 	}
-	if d.TruncatedAlerts > 0 {
-		line(w["truncated"], d.TruncatedAlerts)
-	}
-	if d.Merged > 0 {
-		line(w["merged"], d.Merged, clock(l.zone, d.Now, d.Since))
-	}
-	if d.Late {
-		line(w["late"], clock(l.zone, d.Now, d.Since))
-	}
-	if d.InsteadOf != "" {
-		line(w["instead"], field(d.InsteadOf))
+	for _, note := range l.notes(v) {
+		line("%s", note)
 	}
 	if d.Parts > 1 {
 		line(w["part"], d.Part, d.Parts)
@@ -66,13 +57,47 @@ func (s *Set) Plain(locale string, v relay.View) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// notes are what there is to know of a notification as a whole, a line each: nothing, for most.
+func (l *language) notes(v relay.View) []string {
+	t, w, now := v.Delivery.Tellings[v.Telling], l.builtin, v.Delivery.Now
+	var notes []string
+	if n := t.Notification.TruncatedAlerts; n > 0 {
+		notes = append(notes, fmt.Sprintf(w["truncated"], n))
+	}
+	if t.Merged > 0 {
+		notes = append(notes, fmt.Sprintf(w["merged"], t.Merged, clock(l.zone, now, t.Since)))
+	}
+	if t.Late {
+		notes = append(notes, fmt.Sprintf(w["late"], clock(l.zone, now, t.Since)))
+	}
+	if s := t.Notification.InsteadOf; s != "" {
+		notes = append(notes, fmt.Sprintf(w["instead"], field(s)))
+	}
+	return notes
+}
+
 // Compact implements relay.Renderer. Its result is safe in a text message of every channel.
-func (s *Set) Compact(locale string, n *relay.Notification, alerts relay.Alerts, limit int) (text string, counted int) {
+func (s *Set) Compact(locale string, v relay.View, alerts relay.Alerts, limit int) (text string, counted int) {
 	l := s.languageOf(locale)
+	if nothingInFull := v.Alerts != nil && len(v.Alerts) == 0; nothingInFull {
+		notes := strings.Join(l.notes(v), "\n")
+		if room := limit - len("\n"+notes); notes != "" && room >= minCompact {
+			text, counted = l.compact(v, alerts, room)
+			return text + "\n" + notes, counted
+		}
+	}
+	return l.compact(v, alerts, limit)
+}
+
+// minCompact is the room, in bytes, that the lines of alerts have at least before anything stands below them.
+const minCompact = 200
+
+// compact tells alerts in a line each, as far as there is room, and counts the others.
+func (l *language) compact(v relay.View, alerts relay.Alerts, limit int) (text string, counted int) {
 	var lines []string
 	size := 0 // of the lines, each with the break behind it
 	for i := range alerts {
-		line := l.alertLine(n, &alerts[i])
+		line := l.compactLine(v, &alerts[i])
 		if size+len(line) > limit {
 			break
 		}
@@ -128,6 +153,18 @@ func (l *language) headline(d *Data) string {
 		parts = append(parts, fmt.Sprintf(w["count.gone"], n))
 	}
 	return strings.Join(parts, " ")
+}
+
+// compactLine is one alert in one line, and in a digest what its notification differs in from the others.
+func (l *language) compactLine(v relay.View, a *relay.Alert) string {
+	line := l.alertLine(v.Notification(), a)
+	if !a.LateSince.IsZero() {
+		line += " (" + fmt.Sprintf(l.builtin["late"], clock(l.zone, v.Delivery.Now, a.LateSince)) + ")"
+	}
+	if a.InsteadOf != "" {
+		line += " (" + fmt.Sprintf(l.builtin["instead"], field(a.InsteadOf)) + ")"
+	}
+	return line
 }
 
 // alertLine is one alert in one line: severity, name, what tells it from the others, summary.

@@ -56,12 +56,12 @@ func TestCompact(t *testing.T) {
 	set := newSet(t)
 	n := payload(t, "group-50-firing")
 
-	all, counted := set.Compact("en", n, n.Alerts, 100_000)
+	all, counted := set.Compact("en", viewOf(n), n.Alerts, 100_000)
 	require.Zero(t, counted)
 	require.Len(t, strings.Split(all, "\n"), 50)
-	require.Equal(t, all, firstOf(set.Compact("en", n, n.Alerts, len(all))), "just fits")
+	require.Equal(t, all, firstOf(set.Compact("en", viewOf(n), n.Alerts, len(all))), "just fits")
 
-	text, counted := set.Compact("en", n, n.Alerts, 1000)
+	text, counted := set.Compact("en", viewOf(n), n.Alerts, 1000)
 	require.LessOrEqual(t, len(text), 1000)
 	lines := strings.Split(text, "\n")
 	require.Equal(t, 50, len(lines)-1+counted)
@@ -71,9 +71,43 @@ func TestCompact(t *testing.T) {
 	require.Contains(t, lines[0], n.Alerts[0].Annotations["summary"])
 	require.Equal(t, fmt.Sprintf("… and %d more: %s/critical %d", counted, n.Alerts[0].Labels["alertname"], counted), lines[len(lines)-1])
 
-	none, counted := set.Compact("en", n, nil, 1000)
+	none, counted := set.Compact("en", viewOf(n), nil, 1000)
 	require.Empty(t, none)
 	require.Zero(t, counted)
+}
+
+// Where nothing is told in full, what is to be known of the notification stands below the lines, if there is room; and in
+// a digest each line says what it differs in.
+func TestCompactSaysWhatIsNotAsUsual(t *testing.T) {
+	t.Parallel()
+	set := newSet(t)
+	v := viewOf(payload(t, "mixed-2"))
+	n := v.Notification()
+	n.TruncatedAlerts, n.InsteadOf = 30, "ops/dingtalk/room-10086"
+	telling := &v.Delivery.Tellings[0]
+	telling.Merged, telling.Late, telling.Since = 3, true, v.Delivery.Now.Add(-50*time.Hour)
+	inFull, _ := set.Compact("en", v, n.Alerts, 2000)
+	require.NotContains(t, inFull, "room-10086", "the alerts told in full are told with it")
+
+	v.Alerts = relay.Alerts{}
+	text, _ := set.Compact("en", v, n.Alerts, 2000)
+	require.Equal(t, inFull+`
+Alertmanager left out 30 more alerts (max_alerts)
+Stands for 3 earlier notifications (since 11-18 13:10 CST)
+Sent late: this is from 11-18 13:10 CST
+⚠️ ops/dingtalk/room-10086 could not be told, so it comes here`, text)
+	text, counted := set.Compact("en", v, n.Alerts, 300)
+	require.LessOrEqual(t, len(text), 300)
+	require.NotContains(t, text, "room-10086", "no room: the alerts come first")
+	require.Less(t, counted, len(n.Alerts))
+
+	n.Alerts[0].InsteadOf, n.Alerts[1].LateSince = "ops/wecom/live", v.Delivery.Now.Add(-50*time.Hour)
+	n.Alerts[2].Change = relay.ChangeGone
+	text, _ = set.Compact("en", v, n.Alerts, 2000)
+	lines := strings.Split(text, "\n")
+	require.Contains(t, lines[0], " (⚠️ ops/wecom/live could not be told, so it comes here)")
+	require.Contains(t, lines[1], " (Sent late: this is from 11-18 13:10 CST)")
+	require.Contains(t, lines[2], "⚪ no longer reported warning DiskSpaceLow db-3")
 }
 
 func firstOf(text string, _ int) string { return text }
@@ -88,7 +122,8 @@ func TestCompactCountsByNameAndSeverity(t *testing.T) {
 		}
 		n.Alerts = append(n.Alerts, relay.Alert{Alert: template.Alert{Status: "firing", Labels: labels}})
 	}
-	text, counted := newSet(t).Compact("en", n, n.Alerts, 70)
+	v := relay.View{Delivery: &relay.Delivery{Tellings: []relay.Telling{{Notification: n}}}}
+	text, counted := newSet(t).Compact("en", v, n.Alerts, 70)
 	require.Equal(t, 37, counted)
 	require.Equal(t, "… and 37 more: HighErrors/critical 29, DiskFull/warning 8", text)
 }
@@ -108,7 +143,8 @@ func TestCompactKeepsToItsLimit(t *testing.T) {
 			}})
 		}
 		limit := rapid.IntRange(0, 2000).Draw(r, "limit")
-		text, counted := set.Compact("en", n, n.Alerts, limit)
+		v := relay.View{Delivery: &relay.Delivery{Tellings: []relay.Telling{{Notification: n}}}}
+		text, counted := set.Compact("en", v, n.Alerts, limit)
 		require.LessOrEqual(r, len(text), limit)
 		require.True(r, utf8.ValidString(text))
 		if counted > 0 && limit > 100 {

@@ -120,11 +120,11 @@ func TestMessagesAreInOneLanguage(t *testing.T) {
 		view := v("磁盘空间不足", "数据库", "严重")
 		plain := set.Plain(relay.LocaleChinese, view)
 		require.NotRegexp(t, latin, allowed.ReplaceAllString(plain, " "), "Plain of %s", name)
-		compact, _ := set.Compact(relay.LocaleChinese, view.Notification(), view.Notification().Alerts, 90)
+		compact, _ := set.Compact(relay.LocaleChinese, view, view.Notification().Alerts, 90)
 		require.NotRegexp(t, latin, allowed.ReplaceAllString(compact, " "), "Compact of %s", name)
 		view = v("DiskFull", "database", "critical")
 		require.NotRegexp(t, chinese, set.Plain(relay.LocaleEnglish, view), "Plain of %s", name)
-		compact, _ = set.Compact(relay.LocaleEnglish, view.Notification(), view.Notification().Alerts, 90)
+		compact, _ = set.Compact(relay.LocaleEnglish, view, view.Notification().Alerts, 90)
 		require.NotRegexp(t, chinese, compact, "Compact of %s", name)
 	}
 }

@@ -18,10 +18,10 @@ func (s *splitter[T]) digest() ([]T, error) {
 }
 
 // merge makes one notification of several. It has no ID. Its first alerts are the first of each of them, so that each has
-// a line of its own before any has two.
+// a line of its own before any has two. What is late, or could not be told elsewhere, its alerts say.
 func merge(tellings []relay.Telling) relay.Telling {
 	n := *tellings[0].Notification
-	n.ID, n.GroupKey, n.Alerts, n.TruncatedAlerts = "", "", nil, 0
+	n.ID, n.GroupKey, n.Alerts, n.TruncatedAlerts, n.InsteadOf = "", "", nil, 0, ""
 	together := relay.Telling{Notification: &n, Since: tellings[0].Since}
 	var rest relay.Alerts
 	for _, t := range tellings {
@@ -30,6 +30,12 @@ func merge(tellings []relay.Telling) relay.Telling {
 			together.Since = t.Since
 		}
 		alerts := firingFirst(t.Notification.Alerts)
+		for i := range alerts { // a copy: the notification stays as it is
+			alerts[i].InsteadOf = t.Notification.InsteadOf
+			if t.Late {
+				alerts[i].LateSince = t.Since
+			}
+		}
 		if len(alerts) > 0 {
 			n.Alerts, rest = append(n.Alerts, alerts[0]), append(rest, alerts[1:]...)
 		}

@@ -270,7 +270,7 @@ func (a *app) cardText(v relay.View) (string, int, error) {
 			return content, 0, err
 		}
 	}
-	content, counted := a.templates.Compact(a.locale, v.Notification(), alerts, maxCardValue)
+	content, counted := a.templates.Compact(a.locale, v, alerts, maxCardValue)
 	return content, counted, nil
 }
 

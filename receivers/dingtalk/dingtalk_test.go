@@ -624,7 +624,7 @@ func (f fixed) Text(string, string) (relay.Template, error) { return f, nil }
 func (f fixed) HTML(string, string) (relay.Template, error) { return f, nil }
 func (f fixed) Plain(string, relay.View) string             { return string(f) }
 
-func (f fixed) Compact(string, *relay.Notification, relay.Alerts, int) (string, int) {
+func (f fixed) Compact(string, relay.View, relay.Alerts, int) (string, int) {
 	return string(f), 0
 }
 

@@ -132,7 +132,7 @@ func (f form) plain(p split.Part, b *body, m *relay.Message) error {
 		if err != nil {
 			return err
 		}
-		list, counted := f.templates.Compact(f.locale, p.Notification(), p.Omitted, p.Room)
+		list, counted := f.templates.Compact(f.locale, p.View, p.Omitted, p.Room)
 		m.Omitted = counted
 		content = p.Join(title, list, f.externalURL)
 	} else {
@@ -145,7 +145,8 @@ func (f form) plain(p split.Part, b *body, m *relay.Message) error {
 // heading stands above the lines of a compact part.
 func (f form) heading(p split.Part) (string, error) {
 	if p.Delivery.Plain {
-		return f.templates.Plain(f.locale, p.Head()), nil
+		title, _, _ := strings.Cut(f.templates.Plain(f.locale, p.Head()), "\n")
+		return title, nil
 	}
 	return f.title.Execute(p.View)
 }

@@ -159,7 +159,7 @@ func (i *Integration) tellOthers(c *content, view relay.View, others relay.Alert
 	if len(others) == 0 {
 		return
 	}
-	list, counted := i.renderer.Compact(i.cfg.Locale, view.Notification(), others, maxCompact)
+	list, counted := i.renderer.Compact(i.cfg.Locale, view, others, maxCompact)
 	lines := strings.TrimSpace(split.Part{View: view}.Join("", list, i.relayURL))
 	c.counted = counted
 	if c.text != "" {
@@ -199,7 +199,7 @@ func (i *Integration) digest(d *relay.Delivery) (content, error) {
 		}
 		var c content
 		c.subject, _, _ = strings.Cut(i.renderer.Plain(i.cfg.Locale, p.Head()), "\n")
-		list, counted := i.renderer.Compact(i.cfg.Locale, p.Notification(), p.Omitted, p.Room)
+		list, counted := i.renderer.Compact(i.cfg.Locale, p.View, p.Omitted, p.Room)
 		c.text, c.counted = p.Join(c.subject, list, i.relayURL)+"\n", counted
 		return c, maxBodyBytes - len(c.text), nil
 	})

@@ -69,7 +69,7 @@ func (renderer) Plain(_ string, v relay.View) string {
 	return fmt.Sprintf("plain: %s %d\nmore", v.Notification().CommonLabels["alertname"], len(v.Notification().Alerts))
 }
 
-func (renderer) Compact(_ string, _ *relay.Notification, alerts relay.Alerts, limit int) (string, int) {
+func (renderer) Compact(_ string, _ relay.View, alerts relay.Alerts, limit int) (string, int) {
 	var lines []string
 	for i, a := range alerts {
 		line := "~ " + a.Labels["alertname"] + " " + a.Labels["instance"]

@@ -74,6 +74,7 @@ func Run(t *testing.T, s Suite) {
 		{"10,000 alerts are no work for minutes", contract.testHuge},
 		{"every alert is in one message, or counted", contract.testEveryAlert},
 		{"a digest is one message", contract.testDigest},
+		{"what is not as usual is said", contract.testNotes},
 		{"strangers' text only shows", contract.testHostile},
 		{"any text fits", contract.testAnyText},
 		{"a failing template is an error, and the plain form stands in", contract.testPlain},
@@ -354,6 +355,43 @@ func (c contract) testDigest() {
 		require.Len(t, messages, 1)
 		s.Check(t, messages[0])
 		require.Positive(t, strings.Count(messages[0].Text, "DiskFull"), "alerts are named")
+	}
+}
+
+// testNotes: whatever the form of a message, it says that alerts were left out, that it stands for others, is late, comes
+// to a fallback, and what is no longer reported; and each line of a digest says it for itself.
+func (c contract) testNotes() {
+	t, s := c.t, c.Suite
+	if s.Templates == (Words{}) {
+		t.Skip("has no words of the relay")
+	}
+	b := s.build(t, s.Vendor(t))
+	for name, note := range map[string]struct {
+		change func(*relay.Telling)
+		said   string
+	}{
+		"left out":      {func(t *relay.Telling) { t.Notification.TruncatedAlerts = 4711 }, "4711"},
+		"stands for":    {func(t *relay.Telling) { t.Merged = 4711 }, "4711"},
+		"late":          {func(t *relay.Telling) { t.Late, t.Since = true, longAgo() }, "11-18 "},
+		"to a fallback": {func(t *relay.Telling) { t.Notification.InsteadOf = Elsewhere }, Elsewhere},
+		"gone":          {func(t *relay.Telling) { lose(&t.Notification.Alerts[2]) }, "⚪|不再上报"},
+	} {
+		for _, digest := range []bool{false, true} {
+			for _, plain := range []bool{false, true} {
+				d := Delivery(t, "mixed-2")
+				note.change(&d.Tellings[0])
+				if digest {
+					d.Tellings = append(Delivery(t, "single-firing").Tellings, d.Tellings...)
+				}
+				d.Plain = plain
+				var said strings.Builder
+				for _, m := range b.render(d) {
+					s.Check(t, m)
+					said.WriteString(m.Text)
+				}
+				require.Regexp(t, note.said, said.String(), "%s, digest %t, plain %t", name, digest, plain)
+			}
+		}
 	}
 }
 

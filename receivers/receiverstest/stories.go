@@ -15,7 +15,9 @@ import (
 
 // Stories are what a golden request shows of each message type.
 func Stories() []string {
-	return []string{"firing", "resolved", "mixed", "truncated", "50-alerts", "merged", "digest", "hostile", "unicode", "cut", "plain"}
+	return []string{
+		"firing", "resolved", "mixed", "truncated", "50-alerts", "merged", "digest", "hostile", "unicode", "cut", "plain", "late",
+	}
 }
 
 // Story is the delivery of a story.
@@ -49,11 +51,30 @@ func Story(t *testing.T, name string) relay.Delivery {
 		for _, other := range []string{"html-chars", "group-50-firing", "single-resolved"} {
 			d.Tellings = append(d.Tellings, Delivery(t, other).Tellings...)
 		}
+		d.Tellings[0].Merged, d.Tellings[0].Notification.TruncatedAlerts = 3, 30
+		d.Tellings[1].Notification.InsteadOf = Elsewhere
+		d.Tellings[3].Late, d.Tellings[3].Since = true, longAgo()
+		return d
+	case "late":
+		d := Delivery(t, "mixed-2")
+		d.Tellings[0].Late, d.Tellings[0].Since, d.Tellings[0].Merged = true, longAgo(), 3
+		n := d.Notification()
+		n.InsteadOf, n.TruncatedAlerts = Elsewhere, 30
+		lose(&n.Alerts[2])
 		return d
 	}
 	require.Fail(t, "no such story", name)
 	return relay.Delivery{}
 }
+
+// Elsewhere is an integration that could not be told, so that the stories digest and late come to its fallback.
+const Elsewhere = "ops/dingtalk/room-10086"
+
+// lose makes an alert one that is no longer reported.
+func lose(a *relay.Alert) { a.Change, a.Status = relay.ChangeGone, relay.StatusResolved }
+
+// longAgo is when what is late in these stories was received.
+func longAgo() time.Time { return Now.Add(-50 * time.Hour) }
 
 // Golden compares the bodies of messages, which are JSON, with testdata/<name>.golden.json, or writes that.
 func Golden(t *testing.T, name string, messages []relay.Message, update bool) {

@@ -34,7 +34,7 @@ func (w Words) HTML(locale, src string) (relay.Template, error) { return w.Text(
 func (Words) Plain(_ string, v relay.View) string { return all(v) }
 
 // Compact shows a line for each alert that fits, and how many do not.
-func (Words) Compact(_ string, _ *relay.Notification, alerts relay.Alerts, limit int) (string, int) {
+func (Words) Compact(_ string, _ relay.View, alerts relay.Alerts, limit int) (string, int) {
 	var b strings.Builder
 	for i, a := range alerts {
 		line := fmt.Sprintf("%s %s\n", a.Status, a.Labels["instance"])

@@ -208,7 +208,7 @@ func (i *Integration) envelope(x *executor) payload {
 
 // compact tells alerts of a part in a line each, below the title and above a link to the full text.
 func (i *Integration) compact(title string, p split.Part) (text string, counted int) {
-	list, counted := i.renderer.Compact(i.cfg.Locale, p.Notification(), p.Omitted, p.Room)
+	list, counted := i.renderer.Compact(i.cfg.Locale, p.View, p.Omitted, p.Room)
 	return p.Join(strings.Join(strings.Fields(title), " "), escape(list), i.relayURL), counted
 }
 

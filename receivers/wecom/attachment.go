@@ -66,7 +66,7 @@ func (w *writer) full(d *relay.Delivery) string {
 	v := relay.View{Delivery: d}
 	content, err := w.text.Execute(v)
 	if err != nil {
-		content, _ = w.templates.Compact(w.locale, v.Notification(), v.Notification().Alerts, maxFile)
+		content, _ = w.templates.Compact(w.locale, v, v.Notification().Alerts, maxFile)
 	}
 	return split.Text(content, maxFile)
 }

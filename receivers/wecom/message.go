@@ -210,7 +210,7 @@ func (f form) plain(p split.Part, m *relay.Message) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list, counted := f.templates.Compact(f.locale, p.Notification(), p.Omitted, p.Room)
+	list, counted := f.templates.Compact(f.locale, p.View, p.Omitted, p.Room)
 	m.Omitted = counted
 	return p.Join(title, list, f.externalURL), nil
 }
@@ -218,7 +218,8 @@ func (f form) plain(p split.Part, m *relay.Message) (string, error) {
 // heading stands above the lines of a compact part.
 func (f form) heading(p split.Part) (string, error) {
 	if p.Delivery.Plain {
-		return f.templates.Plain(f.locale, p.Head()), nil
+		title, _, _ := strings.Cut(f.templates.Plain(f.locale, p.Head()), "\n")
+		return title, nil
 	}
 	title, err := f.title.Execute(p.View)
 	return strings.Join(strings.Fields(title), " "), err
