@@ -100,6 +100,8 @@ type Delivery struct {
 	MaxAge model.Duration `yaml:"max_age"`
 	// Workers bounds the messages that are decoded and rendered at the same time.
 	Workers int `yaml:"workers"`
+	// MaxSends bounds the calls under way to all vendors together, of this process.
+	MaxSends int `yaml:"max_sends"`
 	// MaxPending is the number of entries beyond which no more are accepted.
 	MaxPending int `yaml:"max_pending"`
 	// Retention is how long the history is kept.
@@ -158,6 +160,7 @@ const (
 	DefaultWindow        = 10 * time.Minute
 	DefaultMaxAge        = 24 * time.Hour
 	DefaultWorkers       = 64
+	DefaultMaxSends      = 4096
 	DefaultMaxPending    = 100000
 	DefaultRetention     = 7 * 24 * time.Hour
 	DefaultFallbackAfter = 15 * time.Minute
@@ -172,6 +175,7 @@ func defaults() *Config {
 		Delivery: Delivery{
 			MaxAge:     model.Duration(DefaultMaxAge),
 			Workers:    DefaultWorkers,
+			MaxSends:   DefaultMaxSends,
 			MaxPending: DefaultMaxPending,
 			Retention:  model.Duration(DefaultRetention),
 		},

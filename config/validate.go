@@ -63,6 +63,7 @@ func (s *Snapshots) validate(f *fault.List) {
 func (d *Delivery) validate(f *fault.List) {
 	positive(f.In("max_age"), d.MaxAge)
 	positive(f.In("workers"), d.Workers)
+	positive(f.In("max_sends"), d.MaxSends)
 	positive(f.In("max_pending"), d.MaxPending)
 	positive(f.In("retention"), d.Retention)
 }

@@ -94,6 +94,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 		Logger:     o.Logger,
 		Registerer: o.Registry,
 		Workers:    c.Delivery.Workers,
+		MaxSends:   c.Delivery.MaxSends,
 		MaxAge:     time.Duration(c.Delivery.MaxAge),
 		Grace:      o.Grace,
 		Poll:       a.stores.poll,
