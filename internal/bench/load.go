@@ -19,6 +19,7 @@ import (
 // A load posts notifications, each of a group of its own, as Alertmanager would.
 type load struct {
 	url         string
+	others      []string // where the second notification goes, and the third; then it is url's turn again
 	count       int
 	connections int
 	alerts      int           // per notification
@@ -37,6 +38,14 @@ type posted struct {
 func (p posted) perSecond(n int) float64 { return float64(n) / p.took.Seconds() }
 
 func (p posted) quantile(q float64) time.Duration { return percentile(slices.Clone(p.latencies), q) }
+
+// to is where the i-th notification goes.
+func (l load) to(i int) string {
+	if i %= 1 + len(l.others); i > 0 {
+		return l.others[i-1]
+	}
+	return l.url
+}
 
 func (l load) run(ctx context.Context) (posted, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: l.connections, MaxConnsPerHost: l.connections}
@@ -61,7 +70,7 @@ func (l load) run(ctx context.Context) (posted, error) {
 					pause(ctx, time.Until(out.start.Add(time.Duration(i)*l.every)))
 				}
 				posted := time.Now()
-				if err := post(ctx, client, l.url, body.fill(l.first+i, posted)); err != nil {
+				if err := post(ctx, client, l.to(i), body.fill(l.first+i, posted)); err != nil {
 					refused++
 				}
 				latencies = append(latencies, time.Since(posted))

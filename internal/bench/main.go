@@ -55,11 +55,14 @@ func run(ctx context.Context, b bench) error {
 		return err
 	}
 	if b.shared {
-		var stop func()
-		if b.redis, stop, err = startRedis(ctx, dir); err != nil {
+		addr, err := freeAddress(ctx)
+		if err != nil {
 			return err
 		}
-		defer stop()
+		if b.redis, err = startRedis(ctx, dir, addr); err != nil {
+			return err
+		}
+		defer func() { _ = b.redis.kill() }()
 	}
 	return b.table(ctx, os.Stdout)
 }

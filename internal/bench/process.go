@@ -84,22 +84,18 @@ func startRelay(ctx context.Context, binary, dir, config string) (*process, erro
 	return p, nil
 }
 
-// startRedis starts a redis-server with its files in dir, and returns its address.
-func startRedis(ctx context.Context, dir string) (string, func(), error) {
-	addr, err := freeAddress(ctx)
+// startRedis starts a redis-server with its files in dir. Its url is its address alone.
+func startRedis(ctx context.Context, dir, addr string) (*process, error) {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	host, port, _ := net.SplitHostPort(addr)
 	cmd := command(ctx, "redis-server", "--bind", host, "--port", port, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "everysec")
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return addr, func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}, nil
+	return &process{cmd: cmd, url: addr}, nil
 }
 
 // command ends with ctx, and with this process if that is killed.
@@ -141,8 +137,11 @@ func (p *process) wait() error {
 	return nil
 }
 
-// cpu is the user and system time the process has used, in the kernel's resolution of 10 ms.
+// cpu is the user and system time the process has used, in the kernel's resolution of 10 ms; none of no process.
 func (p *process) cpu() time.Duration {
+	if p == nil {
+		return 0
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0

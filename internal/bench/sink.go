@@ -25,6 +25,7 @@ func sink() error {
 type sinkServer struct {
 	mu      sync.Mutex
 	targets map[string]*target
+	since   time.Time // what was posted before counts as no target's first
 }
 
 type target struct {
@@ -64,11 +65,12 @@ func (s *sinkServer) send(w http.ResponseWriter, r *http.Request) {
 	delay, down := t.delay, t.down
 	if !down {
 		t.count++
-		if t.first.IsZero() {
-			t.first = now
-		}
-		if at, ok := mark(body); ok {
+		at, ok := mark(body)
+		if ok {
 			t.latencies = append(t.latencies, now.Sub(at))
+		}
+		if t.first.IsZero() && !at.Before(s.since) {
+			t.first = now
 		}
 	}
 	s.mu.Unlock()
@@ -106,14 +108,16 @@ func (s *sinkServer) stats(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(st)
 }
 
-// reset forgets all counts and sets the behaviour of the targets named: ?delay=200ms&down=true&target=a&target=b.
+// reset forgets all counts and sets the behaviour of the targets named: ?delay=200ms&down=true&target=a&target=b. With
+// since, in nanoseconds, only what was posted later can be the first.
 func (s *sinkServer) reset(_ http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	delay, _ := time.ParseDuration(q.Get("delay"))
 	down, _ := strconv.ParseBool(q.Get("down"))
+	since, _ := strconv.ParseInt(q.Get("since"), 10, 64)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.targets = map[string]*target{}
+	s.targets, s.since = map[string]*target{}, time.Unix(0, since)
 	for _, name := range q["target"] {
 		s.targets[name] = &target{delay: delay, down: down}
 	}
