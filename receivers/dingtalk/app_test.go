@@ -70,9 +70,11 @@ func behindToken(answer http.HandlerFunc) http.HandlerFunc {
 
 func TestAppContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range []dingtalk.Config{application("actionCard"), application("card")} {
+	for _, c := range []dingtalk.Config{application("markdown"), application("actionCard"), application("card")} {
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
-		faults = append(faults, appAnswers()...)
+		if c.MessageType != "markdown" { // those to a message and to a card
+			faults = append(faults, appAnswers()...)
+		}
 		t.Run(c.MessageType, func(t *testing.T) {
 			t.Parallel()
 			receiverstest.Run(t, receiverstest.Suite{

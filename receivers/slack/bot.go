@@ -33,7 +33,10 @@ func botLimit() relay.Limit { return relay.Limit{Messages: 1, Per: time.Second} 
 
 func updateLimit() relay.Limit { return relay.Limit{Messages: 50, Per: time.Minute} }
 
-// A bot posts with a token, and knows afterwards where its message is.
+// A bot posts with a token, and knows afterwards where its message is. The types of its messages are slack-go's, its calls are
+// not: that client writes a form with the token in it where Alertmanager's bot writes JSON, keeps nothing of an answer but
+// its status when that is not 200, and takes one that is cut off behind "ok" and "ts" for a failure, after which the message
+// would be posted twice. TestCallsOfSlackGosClient holds each of these, so that this can be looked at again.
 type bot struct {
 	token          secret.Value
 	tokenKey       string // the key of the configuration that it comes from

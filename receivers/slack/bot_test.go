@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/living"
 	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/receiverstest"
@@ -463,6 +464,35 @@ func TestTheSandboxRefusesABot(t *testing.T) {
 			require.Equal(t, tt.want, relay.KindOf(err), "%v", err)
 			require.Equal(t, tt.after, relay.RetryAfter(err))
 		})
+	}
+}
+
+// TestBotGolden: what a bot says of each notification, first where its group has no message yet, then where it has one.
+func TestBotGolden(t *testing.T) {
+	t.Parallel()
+	env := receiverstest.Env(t, set(t))
+	lives := living.New(map[string]string{"channel": "C0OPS", "ts": "1700000000.000100"}, receiverstest.Now).Ref(receiverstest.Now)
+	for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+		for _, story := range receiverstest.Stories() {
+			t.Run(story+"/"+locale, func(t *testing.T) {
+				t.Parallel()
+				s := build(t, slack.Config{
+					Common: relay.Common{Locale: locale, MaxParts: 2}, AppURL: "https://example.com/api/chat.postMessage",
+					AppToken: secret.New(botToken), Channel: "#ops",
+				}, env)
+				var messages []relay.Message
+				for _, before := range []relay.Ref{"", lives} {
+					d := receiverstest.Story(t, story)
+					d.Previous = before
+					for _, m := range render(t, s, d) {
+						_, say := readCall(t, m)
+						check(t, relay.Message{Body: say, Text: m.Text})
+						messages = append(messages, m)
+					}
+				}
+				receiverstest.Golden(t, filepath.Join("bot", story+"."+locale), messages, *update)
+			})
+		}
 	}
 }
 

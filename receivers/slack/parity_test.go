@@ -3,17 +3,22 @@ package slack_test
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	slackgo "github.com/slack-go/slack"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/receiverstest"
+	"github.com/alertrelay/relay/receivers/slack"
 )
 
 // explicit is an item that a real Alertmanager and the relay both read. It sets every text, with functions that both have.
@@ -105,52 +110,129 @@ receivers:
 	}
 }
 
-// TestSameCallAsAlertmanagersBot does the same with a bot. Its updates go to Slack itself, whatever app_url says, so they
-// cannot be compared.
-func TestSameCallAsAlertmanagersBot(t *testing.T) {
+// TestSameCallsAsAlertmanagersBot does the same with a bot: its posts, and the updates of its message while the group grows
+// and is resolved.
+func TestSameCallsAsAlertmanagersBot(t *testing.T) {
 	t.Parallel()
+	for _, updates := range []bool{false, true} {
+		t.Run("update_message: "+strconv.FormatBool(updates), func(t *testing.T) {
+			t.Parallel()
+			testBotParity(t, updates)
+		})
+	}
+}
+
+func testBotParity(t *testing.T, updates bool) {
+	t.Helper()
 	binary := parts.Binary(t, "alertmanager-v0.34.2") // older ones have no bots
-	type request struct{ path, authorization, body string }
-	got := make(chan request, 10)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got <- request{r.URL.Path, r.Header.Get("Authorization"), string(body)}
-		_, _ = io.WriteString(w, `{"ok":true,"channel":"C1","ts":"1700000000.000100"}`)
-	}))
-	t.Cleanup(server.Close)
-	bot := "app_url: " + server.URL + "/api/chat.postMessage\napp_token: " + botToken + "\nupdate_message: false" + explicit
+	got := make(chan botCall, 10)
+	vendor := recordCalls(t, got)
+	texts := "\nupdate_message: " + strconv.FormatBool(updates) + explicit
+	app := "app_url: " + vendor + "/api/chat.postMessage\napp_token: " + botToken
+	theirApp := app
+	if updates { // it takes this of Slack itself alone, and panics when there is an app_token
+		theirApp = "api_url: https://slack.com/api/chat.postMessage\nhttp_config: {authorization: {credentials: " + botToken +
+			"}, proxy_url: '" + vendor + "', tls_config: {insecure_skip_verify: true}}"
+	}
 	am := parts.StartAlertmanager(t, binary, `
 route: {receiver: ops, group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}
 receivers:
   - name: ops
-    webhook_configs: [{url: '`+server.URL+`/webhook'}]
+    webhook_configs: [{url: '`+vendor+`/webhook'}]
     slack_configs:
-      - `+indent(bot, 8))
-	am.Post(t, parts.Alert{
+      - `+indent(theirApp+texts, 8))
+	s := build(t, item(t, app+texts+"\nthread: false"), receiverstest.Env(t, set(t)))
+	one := parts.Alert{
 		Labels:      map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": "db-1"},
 		Annotations: map[string]string{"summary": "磁盘 <!channel> & more"},
 		StartsAt:    time.Now().Add(-time.Minute), GeneratorURL: "http://prometheus.example.com/graph?a=b&c=d",
-	})
-	requests := map[string]request{}
-	for len(requests) < 2 {
-		select {
-		case r := <-got:
-			requests[r.path] = r
-		case <-time.After(30 * time.Second):
-			t.Fatal("no notification\n" + am.Log())
-		}
 	}
-	var n relay.Notification
-	require.NoError(t, json.Unmarshal([]byte(requests["/webhook"].body), &n))
-	s := build(t, item(t, bot+"\nthread: false"), receiverstest.Env(t, set(t)))
-	messages := render(t, s, relay.Delivery{ID: "1", Now: time.Now(), Tellings: []relay.Telling{{Notification: &n}}})
-	require.Len(t, messages, 1)
-	_, err := s.Send(t.Context(), messages[0])
-	require.NoError(t, err)
-	ours, theirs := <-got, requests["/api/chat.postMessage"]
-	require.Equal(t, theirs.path, ours.path)
-	require.Equal(t, theirs.authorization, ours.authorization)
-	require.Equal(t, bare(t, theirs.body), bare(t, ours.body))
+	two := one
+	two.Labels = map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": "db-2"}
+	var ref relay.Ref
+	for n, step := range [][]parts.Alert{{one}, {two}, {resolved(one), resolved(two)}} {
+		am.Post(t, step...)
+		var webhook string
+		var theirs *botCall
+		for webhook == "" || theirs == nil {
+			select {
+			case c := <-got:
+				if c.path == "/webhook" {
+					webhook = c.body
+				} else {
+					theirs = &c
+				}
+			case <-time.After(2 * time.Minute):
+				t.Fatal("no notification\n" + am.Log())
+			}
+		}
+		var note relay.Notification
+		require.NoError(t, json.Unmarshal([]byte(webhook), &note))
+		messages := render(t, s, relay.Delivery{
+			ID: "1", Now: receiverstest.Now, Previous: ref, Tellings: []relay.Telling{{Notification: &note}},
+		})
+		require.Len(t, messages, 1)
+		messages[0].Previous = ref
+		receipt, err := s.Send(t.Context(), messages[0])
+		require.NoError(t, err)
+		ref = receipt.Ref
+		ours := <-got
+		require.Equal(t, theirs.path, ours.path)
+		require.Equal(t, theirs.authorization, ours.authorization)
+		want, have := bare(t, theirs.body).(map[string]any), bare(t, ours.body).(map[string]any)
+		if method := "/api/chat.update"; updates && n > 0 {
+			require.Equal(t, method, ours.path)
+			require.Empty(t, have["blocks"], "of another form before nothing is left")
+			delete(have, "blocks")
+			for _, key := range []string{"username", "icon_emoji", "icon_url"} { // no arguments of the method
+				delete(want, key)
+			}
+		}
+		require.Equal(t, want, have)
+	}
+}
+
+// A botCall is one that a bot made, or a webhook.
+type botCall struct{ path, authorization, body string }
+
+// recordCalls starts a Slack that takes every call, and returns its URL. It is a proxy, too: whoever goes through it to
+// Slack itself, where Alertmanager's updates go whatever app_url says, gets there.
+func recordCalls(t *testing.T, got chan<- botCall) string {
+	t.Helper()
+	record := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- botCall{r.URL.Path, r.Header.Get("Authorization"), string(body)}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_, _ = io.WriteString(w, `{"ok":true,"channel":"C1","ts":"1700000000.000100"}`)
+	})
+	itself := httptest.NewTLSServer(record)
+	t.Cleanup(itself.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			record(w, r)
+			return
+		}
+		to, err := net.Dial("tcp", itself.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer to.Close()
+		w.WriteHeader(http.StatusOK)
+		from, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer from.Close()
+		go func() {
+			defer from.Close()
+			_, _ = io.Copy(from, to)
+		}()
+		_, _ = io.Copy(to, from)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func resolved(a parts.Alert) parts.Alert {
@@ -187,4 +269,53 @@ func withoutEmpty(v any) any {
 		}
 	}
 	return v
+}
+
+// TestCallsOfSlackGosClient shows why the calls are not made by it: their form is not Alertmanager's, and it drops of an
+// answer what the relay decides by.
+func TestCallsOfSlackGosClient(t *testing.T) {
+	t.Parallel()
+	var form, authorization string
+	answer := receiverstest.Answer(http.StatusOK, `{"ok":true,"channel":"C1","ts":"1.1"}`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		form, authorization = r.Header.Get("Content-Type"), r.Header.Get("Authorization")
+		answer(w, r)
+	}))
+	t.Cleanup(server.Close)
+	theirs := slackgo.New(botToken, slackgo.OptionAPIURL(server.URL+"/api/"), slackgo.OptionHTTPClient(server.Client()))
+	ours := build(t, slack.Config{
+		AppURL: server.URL + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
+	}, receiverstest.Env(t, set(t)))
+	m := render(t, ours, group(1, nil))[0]
+	post := func() (our, their error) {
+		_, _, their = theirs.PostMessageContext(t.Context(), "#ops", slackgo.MsgOptionText("x", false))
+		require.Equal(t, "application/x-www-form-urlencoded", form)
+		require.Empty(t, authorization, "the token is in the form")
+		_, our = ours.Send(t.Context(), m)
+		require.Equal(t, "application/json; charset=utf-8", form)
+		require.Equal(t, "Bearer "+botToken, authorization)
+		return our, their
+	}
+	our, their := post()
+	require.NoError(t, our)
+	require.NoError(t, their)
+
+	answer = receiverstest.Answer(http.StatusOK, `{"ok":true,"channel":"C1","ts":"1.1","message":{"text":"`)
+	our, their = post()
+	require.NoError(t, our, "it was posted")
+	require.Error(t, their)
+
+	for status, body := range map[int]string{
+		http.StatusTooManyRequests: `{"ok":false,"error":"ratelimited","retry_after":7}`,
+		http.StatusForbidden:       `{"ok":false,"error":"no_text"}`,
+	} {
+		answer = receiverstest.Answer(status, body)
+		our, their = post()
+		require.Equal(t, slackgo.StatusCodeError{Code: status, Status: strconv.Itoa(status) + " " + http.StatusText(status)}, their)
+		if status == http.StatusForbidden {
+			require.Equal(t, relay.Refused, relay.KindOf(our), "the word says so")
+		} else {
+			require.Equal(t, 7*time.Second, relay.RetryAfter(our))
+		}
+	}
 }

@@ -62,7 +62,7 @@ func behindToken(answer http.HandlerFunc) http.HandlerFunc {
 
 func TestAppContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range []wecom.Config{app("textcard"), app("template_card")} {
+	for _, c := range []wecom.Config{app("markdown"), app("textcard"), app("template_card")} {
 		faults := receiverstest.HTTPFaults(func(int) relay.Kind { return relay.Transient })
 		if c.MessageType == "textcard" {
 			faults = append(faults, appAnswers()...)
