@@ -137,7 +137,8 @@ func retry(ts *testscript.TestScript, neg bool, args []string) {
 
 type boxKey struct{}
 
-// vendors plays the vendors: sandbox start VARIABLE sets it to the URL of a Slack hook, sandbox break makes Slack refuse
+// vendors plays the vendors: sandbox start VARIABLE sets it to the URL of a Slack hook, VARIABLE_ROBOT to that of
+// a DingTalk robot and VARIABLE_DISABLED to that of one that is disabled; sandbox break makes Slack refuse
 // every message, sandbox repair ends that, and sandbox await N TEXT waits until it has N messages, the last with the text.
 func vendors(ts *testscript.TestScript, neg bool, args []string) {
 	box := ts.Value(boxKey{}).(**sandbox.Sandbox)
@@ -150,6 +151,8 @@ func vendors(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(args[1], (*box).Slack.Add(sandbox.SlackHook{
 			Team: "T1", Bot: "B1", Channel: "ops", Token: "hook-token", Limit: sandbox.NoLimit(),
 		}))
+		ts.Setenv(args[1]+"_ROBOT", (*box).DingTalk.Add(sandbox.DingTalkRobot{Token: "robot-token-1"}))
+		ts.Setenv(args[1]+"_DISABLED", (*box).DingTalk.Add(sandbox.DingTalkRobot{Token: "robot-token-2", Disabled: true}))
 	case !neg && len(args) == 1 && args[0] == "break":
 		(*box).Slack.Break("", sandbox.FaultAnswer(http.StatusBadRequest, "text/plain", "invalid_payload"))
 	case !neg && len(args) == 1 && args[0] == "repair":

@@ -40,6 +40,9 @@ func tellMessage(w io.Writer, m app.TriedMessage) {
 	if m.Omitted > 0 {
 		fmt.Fprintf(w, ", %s only counted", count(m.Omitted, "alert"))
 	}
+	if m.Limiter != "" {
+		fmt.Fprintf(w, ", through %s", m.Limiter)
+	}
 	fmt.Fprintln(w)
 	if m.Fallback != "" {
 		fmt.Fprintf(w, "# the plain text stands in: %s\n", operator.Printable(m.Fallback))

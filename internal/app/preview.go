@@ -135,6 +135,8 @@ type Trial struct {
 
 // A TriedMessage is one message of a Trial, with the calls that Send made for it, or would make.
 type TriedMessage struct {
+	// Limiter is the robot of a pool that it goes through, as the metrics name it; empty where there is only one.
+	Limiter relay.LimiterID `json:"limiter,omitempty"`
 	Part    int    `json:"part"`
 	Parts   int    `json:"parts"`
 	Text    string `json:"text"`              // what a reader sees, without markup where that is easy
@@ -166,7 +168,8 @@ func (t Trial) Failed() bool {
 }
 
 // Try renders what is said on a way and, when send is set, sends it: past the store, so that the vendor's limits are not
-// kept and nothing is tried again. It stops at the first message that is not taken.
+// kept and nothing is tried again. Of a pool each robot sends. It stops at the first message that is not taken, and goes on
+// with the next robot.
 func (b *Bench) Try(ctx context.Context, way Way, send bool) Trial {
 	trial := Trial{Way: way}
 	if way.setup == nil || way.Error != "" {
@@ -177,11 +180,24 @@ func (b *Bench) Try(ctx context.Context, way Way, send bool) Trial {
 		trial.Error = err.Error()
 		return trial
 	}
-	for _, m := range messages {
-		tried := try(ctx, way.setup, m, send)
-		trial.Messages = append(trial.Messages, tried)
-		if send && !tried.Result.Taken {
-			break
+	limiters := way.setup.Limiters
+	switch {
+	case len(limiters) == 0: // each destination has its own
+		limiters = []relay.LimiterID{""}
+	case !send:
+		limiters = limiters[:1]
+	}
+	for _, limiter := range limiters {
+		for _, m := range messages {
+			m.Limiter = limiter
+			tried := try(ctx, way.setup, m, send)
+			if len(limiters) > 1 {
+				tried.Limiter = limiter
+			}
+			trial.Messages = append(trial.Messages, tried)
+			if send && !tried.Result.Taken {
+				break
+			}
 		}
 	}
 	return trial
@@ -190,9 +206,6 @@ func (b *Bench) Try(ctx context.Context, way Way, send bool) Trial {
 func try(ctx context.Context, s *relay.Setup, m relay.Message, send bool) TriedMessage {
 	tried := TriedMessage{
 		Part: m.Part, Parts: m.Parts, Text: m.Text, Omitted: m.Omitted, Fallback: m.Fallback, Body: m.Body,
-	}
-	if len(s.Limiters) > 0 {
-		m.Limiter = s.Limiters[0]
 	}
 	tap := wiretap.New(send)
 	ctx, cancel := context.WithTimeout(tap.Listen(ctx), s.Timeout)
