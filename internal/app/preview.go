@@ -137,10 +137,10 @@ type Trial struct {
 type TriedMessage struct {
 	// Limiter is the robot of a pool that it goes through, as the metrics name it; empty where there is only one.
 	Limiter relay.LimiterID `json:"limiter,omitempty"`
-	Part    int    `json:"part"`
-	Parts   int    `json:"parts"`
-	Text    string `json:"text"`              // what a reader sees, without markup where that is easy
-	Omitted int    `json:"omitted,omitempty"` // alerts that are only counted
+	Part    int             `json:"part"`
+	Parts   int             `json:"parts"`
+	Text    string          `json:"text"`              // what a reader sees, without markup where that is easy
+	Omitted int             `json:"omitted,omitempty"` // alerts that are only counted
 	// Fallback is why the plain text stands in: the template failed.
 	Fallback string         `json:"fallback,omitempty"`
 	Body     wiretap.Text   `json:"body"` // as the relay keeps it
