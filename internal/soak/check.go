@@ -353,11 +353,12 @@ type counting struct {
 	left int
 }
 
-// checkShown checks that all that was answered 200 was shown.
+// checkShown checks that all that was answered 200 was shown. It looks at the newest first: what a message counts stands for
+// all that was accepted of an alert until then.
 func (c *checker) checkShown() {
 	for _, group := range slices.Sorted(maps.Keys(c.groups)) {
 		attempts := c.groups[group]
-		for i, a := range attempts {
+		for i, a := range slices.Backward(attempts) {
 			if a.Verdict != Accepted && a.Verdict != Duplicate {
 				continue
 			}

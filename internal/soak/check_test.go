@@ -290,6 +290,18 @@ func TestCheck(t *testing.T) {
 				s.tell(2015, hook, 3, resolved(1)).Counted = 1
 			},
 		},
+		"a fact accepted twice and counted once": {
+			change: func(s *script) {
+				s.post(3000, 4, soak.Accepted, firing(3))
+				s.post(3100, 5, soak.Accepted, firing(4))
+				s.post(4500, 6, soak.Accepted, firing(3))
+				s.tell(3015, robot, 4, firing(3))
+				s.tell(3115, robot, 5, firing(4))
+				s.tell(4515, robot, 6, firing(3))
+				s.tell(3600, hook, 5).Counted = 1 // firing(4)
+				s.tell(5000, hook, 6).Counted = 1
+			},
+		},
 		"a fact counted, and later told": {
 			change: func(s *script) {
 				s.forget(hook, 3)

@@ -85,7 +85,7 @@ func (p *pair) live(ctx context.Context, number int) {
 		if deaf--; deaf < -10 && random.IntN(5) == 0 {
 			deaf = 1 + random.IntN(5)
 		}
-		if deaf > 0 {
+		if deaf > 0 || p.plan.deaf {
 			n.due = time.Now().Add(upTo(random, copyWithin))
 			copies <- n
 		}

@@ -18,9 +18,9 @@ import (
 // is shorter.
 func newSharedPlan() plan {
 	p := newPlan()
-	p.accepted, p.kills, p.groups, p.gap = 450, 3, 50, 500*time.Millisecond
+	p.accepted, p.kills, p.groups, p.gap, p.deaf = 450, 3, 50, 500*time.Millisecond, true
 	if *long {
-		p.accepted, p.kills, p.groups, p.gap, p.rests = 12_000, 30, 240, 1600*time.Millisecond, false
+		p.accepted, p.kills, p.groups, p.gap, p.rests = 12_000, 30, 480, 3200*time.Millisecond, false
 	}
 	return p
 }

@@ -26,6 +26,7 @@ type plan struct {
 	accepted int           // notifications, in all
 	gap      time.Duration // between two notifications of a group, on average
 	kills    int           // and half as many times it is asked to end, or stands still
+	deaf     bool          // the two Alertmanagers never hear each other: each notification is posted by both
 	rests    bool          // WeCom asks for a minute of silence: too long for the short run
 	patience time.Duration // for the backlog to drain
 }
