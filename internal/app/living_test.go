@@ -27,67 +27,10 @@ route: {receiver: ops}
 receivers:
   - name: ops
     dingtalk_configs:
-      - {app_key: dingkey1, app_secret: ding-app-secret, conversation_id: cid1, message_type: card, card_template_id: alert.schema}
+      - {app_key: dingkey1, app_secret: ding-app-secret, conversation_id: cid1, message_type: card, card_template_id: alert.schema, timeout: 1m}
     wecom_configs:
-      - {corp_id: ww1, agent_id: "7", secret: wecom-app-secret, to_user: alice, message_type: template_card}
+      - {corp_id: ww1, agent_id: "7", secret: wecom-app-secret, to_user: alice, message_type: template_card, timeout: 1m}
 `, dingtalk, wecom)
-}
-
-// TestOneIncidentLivesThroughRestarts: an incident fires, grows and is resolved, each time with another process on the
-// same storage. DingTalk shows one card; WeCom's, which can be updated once, all turn green in the end. When it fires again
-// that is another incident.
-func TestOneIncidentLivesThroughRestarts(t *testing.T) {
-	t.Parallel()
-	box, text := applications(t)
-	storage := t.TempDir()
-	card := func(inbox string, n int) (m sandbox.Message) {
-		if all := box.Inbox(inbox); len(all) > n {
-			m = all[n]
-		}
-		return m
-	}
-
-	p := start(t, storage, text, nil)
-	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
-	await(t, box, sandbox.InboxDingTalk, 1)
-	await(t, box, sandbox.InboxWeCom, 1)
-	p.stop()
-
-	p = start(t, storage, text, nil)
-	p.accept(t, "accepted", notification("HighLatency", firing("checkout"), firing("search")))
-	require.Eventually(t, func() bool {
-		return card(sandbox.InboxDingTalk, 0).Updates == 1 && len(box.Inbox(sandbox.InboxWeCom)) == 2
-	}, wait, tick)
-	require.Contains(t, card(sandbox.InboxDingTalk, 0).Text, "search")
-	p.stop()
-
-	p = start(t, storage, text, nil)
-	p.accept(t, "accepted", notification("HighLatency", resolved("checkout"), resolved("search")))
-	require.Eventually(t, func() bool {
-		return card(sandbox.InboxDingTalk, 0).Updates == 2 &&
-			card(sandbox.InboxWeCom, 0).Updates == 1 && card(sandbox.InboxWeCom, 1).Updates == 1
-	}, wait, tick)
-	require.Equal(t, "resolved", card(sandbox.InboxDingTalk, 0).Params["status"])
-	for n := range 2 {
-		require.Contains(t, card(sandbox.InboxWeCom, n).Title, "resolved")
-	}
-	p.stop()
-	require.Len(t, box.Inbox(sandbox.InboxDingTalk), 1)
-	require.Len(t, box.Inbox(sandbox.InboxWeCom), 2)
-	require.Equal(t, 1, box.DingTalk.Issued(), "the token outlives the process")
-	require.Equal(t, 1, box.WeCom.Issued())
-
-	p = start(t, storage, text, nil)
-	again := firing("checkout")
-	again.StartsAt = again.StartsAt.Add(1)
-	p.accept(t, "accepted", notification("HighLatency", again))
-	require.Eventually(t, func() bool {
-		return len(box.Inbox(sandbox.InboxDingTalk)) == 2 && len(box.Inbox(sandbox.InboxWeCom)) == 3
-	}, wait, tick)
-	p.stop()
-	for _, secret := range []string{"ding-app-secret", "wecom-app-secret", "token-"} {
-		require.NotContains(t, p.logs.String(), secret)
-	}
 }
 
 // TestTheQueueIsKeptWhileTokensCannotBeFetched: nothing is lost, the log says it once, and the metrics show it.
