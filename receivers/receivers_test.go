@@ -3,7 +3,10 @@ package receivers_test
 import (
 	"os"
 	"path"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,4 +67,35 @@ func keysOf(item reflect.Type) []string {
 		}
 	}
 	return keys
+}
+
+// TestPicturesAreShown: each picture is on a page, and each page's pictures exist. What is pictured of a channel is on its
+// reference page.
+func TestPicturesAreShown(t *testing.T) {
+	t.Parallel()
+	shown := map[string]string{} // by picture, the pages
+	image := regexp.MustCompile(`\((?:\.\./)*(?:docs/)?images/([^)]+)\)`)
+	for _, pattern := range []string{"../README*.md", "../docs/*/*.md", "../docs/*/*/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			require.NoError(t, err)
+			for _, name := range image.FindAllStringSubmatch(string(text), -1) {
+				require.FileExists(t, "../docs/images/"+name[1], page)
+				shown[name[1]] += page + " "
+			}
+		}
+	}
+	pictures, err := filepath.Glob("../docs/images/*.png")
+	require.NoError(t, err)
+	require.NotEmpty(t, pictures)
+	for _, picture := range pictures {
+		name := filepath.Base(picture)
+		require.NotEmpty(t, shown[name], "no page shows %s", name)
+		channel, _, _ := strings.Cut(name, "-")
+		if slices.Contains(receivers.Types(), channel) && !strings.Contains(name, ".zh-CN.") {
+			require.Contains(t, shown[name], "/reference/receivers/"+channel+".md", name)
+		}
+	}
 }

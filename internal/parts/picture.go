@@ -3,6 +3,7 @@ package parts
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -10,9 +11,18 @@ import (
 )
 
 // Picture takes a picture of the first element at a CSS selector and, when update is set, keeps it for the documentation:
-// docs/images/<name>.png.
+// docs/images/<name>.png. The element's siblings are hidden for it: a chat that scrolls would show them instead.
 func (t *Tab) Picture(tb testing.TB, selector, name string, update bool) {
 	tb.Helper()
+	alone := `(element => {
+		for (const e of element.parentElement.children) e.style.display = e === element ? "" : "none";
+		element.style.padding = "8px";
+		element.scrollIntoView();
+		return element.getBoundingClientRect().height;
+	})(document.querySelector(` + strconv.Quote(selector) + `))`
+	height, err := chromedp.Run(t.Context, chromedp.Evaluate[float64](alone))
+	require.NoError(tb, err)
+	require.Greater(tb, height, 40.0, "%s shows nothing", selector)
 	shot, err := chromedp.Run(t.Context, chromedp.Screenshot(chromedp.CSS(selector)))
 	require.NoError(tb, err)
 	require.NotEmpty(tb, shot)

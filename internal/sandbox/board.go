@@ -57,6 +57,8 @@ type Message struct {
 	Links []Link
 	// Card is a template card of WeCom; nil elsewhere.
 	Card *WeComCard
+	// Picture is the picture of a message that is one; nil elsewhere.
+	Picture []byte
 	// Params are the variables of an interactive card of DingTalk; nil elsewhere.
 	Params map[string]string
 

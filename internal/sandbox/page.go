@@ -51,6 +51,7 @@ func newPage(s *Sandbox) (*page, error) {
 		"clock":       func(at time.Time) string { return at.In(s.opts.Zone).Format("15:04:05") },
 		"minute":      func(at time.Time) string { return at.In(s.opts.Zone).Format("15:04") },
 		"initial":     initial,
+		"size":        size,
 		"sender":      sender,
 		"safeAddress": safeAddress,
 		"opened":      opened,
@@ -68,6 +69,7 @@ func (p *page) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", p.index)
 	mux.HandleFunc("GET /updates", p.updates)
 	mux.HandleFunc("GET /mail/{seq}", p.mail)
+	mux.HandleFunc("GET /picture/{seq}", p.picture)
 	mux.HandleFunc("GET "+elsewherePath+"/", p.elsewhere)
 	mux.HandleFunc("GET /page.css", asset("page/page.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /page.js", asset("page/page.js", "text/javascript; charset=utf-8"))
@@ -249,6 +251,31 @@ func (p *page) mail(w http.ResponseWriter, r *http.Request) {
 	}
 	// A frame's links would open inside it.
 	_, _ = w.Write([]byte(`<!doctype html><base target="_blank">` + m.withPictures()))
+}
+
+// picture serves the picture of one message.
+func (p *page) picture(w http.ResponseWriter, r *http.Request) {
+	seq, _ := strconv.Atoi(r.PathValue("seq"))
+	all := p.sandbox.Inbox(InboxWeCom)
+	i := slices.IndexFunc(all, func(m Message) bool { return m.Seq == seq })
+	if i < 0 || all[i].Picture == nil {
+		http.NotFound(w, r)
+		return
+	}
+	contentType := http.DetectContentType(all[i].Picture)
+	if !strings.HasPrefix(contentType, "image/") {
+		contentType = "application/octet-stream"
+	}
+	secure(w, pagePolicy, contentType)
+	_, _ = w.Write(all[i].Picture)
+}
+
+// size prints how large a file is, as chats show it.
+func size(text string) string {
+	if len(text) < 1<<10 {
+		return strconv.Itoa(len(text)) + " B"
+	}
+	return strconv.FormatFloat(float64(len(text))/(1<<10), 'f', 1, 64) + " KB"
 }
 
 // withPictures puts the pictures that the HTML shows into it.

@@ -1,7 +1,10 @@
 package sandbox_test
 
 import (
+	"crypto/md5"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -171,6 +174,28 @@ func TestMailIsShownWithItsPictures(t *testing.T) {
 	body := get(t, sb.URL()+"/mail/1").body
 	require.Contains(t, body, `<base target="_blank">`)
 	require.Contains(t, body, "data:image/png;base64,cG5n")
+}
+
+// A picture is served as one, and whatever else a robot sends as a picture as nothing that a browser would run.
+func TestPictureIsShown(t *testing.T) {
+	t.Parallel()
+	sb, _ := start(t)
+	wecom := sb.WeCom.Add(sandbox.WeComRobot{Key: "k"})
+	for n, c := range []struct{ content, contentType string }{
+		{"\x89PNG\x0D\x0A\x1A\x0A", "image/png"}, {"<svg onload='alert(1)'/>", "application/octet-stream"},
+	} {
+		sum := md5.Sum([]byte(c.content))
+		body := fmt.Sprintf(`{"msgtype":"image","image":{"base64":%q,"md5":"%x"}}`,
+			base64.StdEncoding.EncodeToString([]byte(c.content)), sum)
+		require.Zero(t, errcode(t, post(t, wecom, body)))
+		address := fmt.Sprintf("/picture/%d", n+1)
+		require.Contains(t, get(t, sb.URL()+"/").body, `src="`+address+`"`)
+		r := get(t, sb.URL()+address)
+		require.Equal(t, c.content, r.body)
+		require.Equal(t, c.contentType, r.header.Get("Content-Type"))
+		require.Contains(t, r.header.Get("Content-Security-Policy"), "default-src 'none'")
+	}
+	require.Equal(t, 404, get(t, sb.URL()+"/picture/3").status)
 }
 
 // The timeline tells what became of each webhook, and why one was suppressed.

@@ -320,6 +320,7 @@ func (m *wecomMessage) message(r WeComRobot, files map[string]wecomFile) *Messag
 		out.Text = m.MarkdownV2.Content
 	case "image":
 		out.Text = "[图片]"
+		out.Picture, _ = base64.StdEncoding.DecodeString(m.Image.Base64) // checkImage has looked
 	case "news":
 		for _, a := range m.News.Articles {
 			out.Text += a.Title + "\n"

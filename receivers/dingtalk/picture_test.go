@@ -1,6 +1,7 @@
 package dingtalk_test
 
 import (
+	"cmp"
 	"strconv"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/robots"
 	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/receivers/dingtalk"
@@ -24,29 +26,40 @@ func TestPictures(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, vendor.Close()) })
 	link := vendor.DingTalk.Add(sandbox.DingTalkRobot{Token: token, Group: "Order service", Robot: "Alert relay"})
 
+	pictured := map[string]dingtalk.Config{
+		"dingtalk-actionCard-one": {
+			MessageType: "actionCard", Buttons: []robots.Button{{Title: `{{ word "runbook" }}`, URL: "{{ .Runbook }}"}},
+		},
+		"dingtalk-actionCard.zh-CN": {
+			Common: relay.Common{Locale: relay.LocaleChinese}, MessageType: "actionCard", ButtonLayout: "horizontal",
+		},
+	}
 	for _, c := range types() {
-		if c.MessageType == dingtalk.TypeText {
-			continue // nothing to see
-		}
-		c.URL, c.Locale, c.Mention = secret.New(link), relay.LocaleEnglish, mentionOf(c.MessageType)
+		pictured["dingtalk-"+c.MessageType] = c
+	}
+	names := map[int]string{}
+	for name, c := range pictured {
+		c.URL, c.Locale, c.Mention = secret.New(link), cmp.Or(c.Locale, relay.LocaleEnglish), mentionOf(c.MessageType)
 		setup := build(t, c, env)
 		d := receiverstest.Scene(t)
 		if c.MessageType == "feedCard" {
-			d = receiverstest.Delivery(t, "mixed-2")
+			d = receiverstest.Scenes(t)
 		}
-		d.ID += c.MessageType
+		d.ID += name
 		messages, err := setup.Render(d)
 		require.NoError(t, err)
 		_, err = setup.Send(t.Context(), messages[0])
 		require.NoError(t, err)
+		inbox := vendor.Inbox(sandbox.InboxDingTalk)
+		names[inbox[len(inbox)-1].Seq] = name
 	}
 	require.NoError(t, chromedp.Do(tab.Context,
 		chromedp.EmulateViewport(1600, 2400),
 		chromedp.Navigate(vendor.URL()+"/"),
 		chromedp.WaitVisible(chromedp.CSS("#dingtalk .msg")),
 	))
-	for _, m := range vendor.Inbox(sandbox.InboxDingTalk) {
-		tab.Picture(t, `#dingtalk .msg[data-seq="`+strconv.Itoa(m.Seq)+`"]`, "dingtalk-"+m.Type, *update)
+	for seq, name := range names {
+		tab.Picture(t, `#dingtalk .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
 	}
 	require.Empty(t, tab.Console())
 }

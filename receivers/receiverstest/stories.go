@@ -3,6 +3,8 @@ package receiverstest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -111,5 +113,24 @@ func Scene(t *testing.T) relay.Delivery {
 	}
 	a.Snapshot.UserAgent = "LiveApp/8.2.1 (iPhone17,2; iOS 26.1)"
 	n.CommonLabels, n.CommonAnnotations = a.Labels, a.Annotations
+	return d
+}
+
+// Scenes is a delivery of three such alerts, of which one is over.
+func Scenes(t *testing.T) relay.Delivery {
+	t.Helper()
+	scene, d := Scene(t), Delivery(t, "mixed-2")
+	one := scene.Notification()
+	n := d.Notification()
+	n.GroupLabels, n.CommonAnnotations = one.GroupLabels, map[string]string{"runbook_url": one.Alerts[0].Annotations["runbook_url"]}
+	n.CommonLabels = maps.Clone(one.CommonLabels)
+	delete(n.CommonLabels, "cluster")
+	for i, summary := range []string{"12.4 % of orders fail", "5.1 % of orders fail", "9.8 % of orders fail"} {
+		a := &n.Alerts[i]
+		a.Labels = maps.Clone(one.CommonLabels)
+		a.Labels["cluster"] = fmt.Sprintf("cn-east-%d", i+1)
+		a.Annotations = map[string]string{"summary": summary, "runbook_url": n.CommonAnnotations["runbook_url"]}
+		a.Snapshot = one.Alerts[0].Snapshot
+	}
 	return d
 }

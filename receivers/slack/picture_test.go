@@ -1,6 +1,7 @@
 package slack_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/parts"
 	"github.com/alertrelay/relay/internal/sandbox"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 	"github.com/alertrelay/relay/receivers/slack"
 )
 
@@ -47,4 +49,32 @@ func TestTheMessageTurnsGreen(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(parts.Root(), "docs/images/slack.png"), shot, 0o644))
 	}
+}
+
+// TestPictures takes those of a webhook's messages: the default blocks, and an attachment with Alertmanager's keys.
+func TestPictures(t *testing.T) {
+	tab := parts.OpenTab(t)
+	for name, c := range map[string]slack.Config{
+		"slack-blocks":       {},
+		"slack-blocks.zh-CN": {Common: relay.Common{Locale: relay.LocaleChinese}},
+		"slack-attachment": {
+			Text: new(`{{ template "relay.slack.text" . }}`), ShortFields: true,
+			Fields: []slack.Field{{Title: "Cluster", Value: "{{ .CommonLabels.cluster }}"}, {Title: "Firing", Value: "{{ .FiringCount }}"}},
+			Actions: []slack.Action{
+				{Type: "button", Text: "Runbook", URL: "{{ .Runbook }}", Style: "primary"},
+				{Type: "button", Text: "Silence", URL: "{{ .Silence }}"},
+			},
+		},
+	} {
+		c.Locale = cmp.Or(c.Locale, relay.LocaleEnglish)
+		vendor, setup := inSandbox(t, c, sandbox.SlackHook{App: "Alert relay", Channel: "order-service"})
+		for _, m := range render(t, setup, receiverstest.Scene(t)) {
+			_, err := setup.Send(t.Context(), m)
+			require.NoError(t, err)
+		}
+		require.NoError(t, chromedp.Do(tab.Context, chromedp.EmulateViewport(1800, 1400),
+			chromedp.Navigate(vendor.URL()+"/?lang=en"), chromedp.WaitVisible(chromedp.CSS("#slack .msg"))))
+		tab.Picture(t, "#slack .msg", name, *update)
+	}
+	require.Empty(t, tab.Console())
 }

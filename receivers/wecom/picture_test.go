@@ -1,6 +1,14 @@
 package wecom_test
 
 import (
+	"cmp"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -25,23 +33,30 @@ func TestPictures(t *testing.T) {
 	link := vendor.WeCom.Add(sandbox.WeComRobot{Key: key, Group: "Order service", Robot: "Alert relay"})
 
 	names := map[int]string{}
+	pictured := map[string]wecom.Config{
+		"wecom-template_card.zh-CN": {Common: relay.Common{Locale: relay.LocaleChinese}, MessageType: "template_card"},
+	}
 	for _, c := range types(t) {
-		switch c.MessageType {
-		case wecom.TypeText, wecom.TypeImage, wecom.TypeFile:
-			continue // nothing to see
+		pictured["wecom-"+nameOf(c)] = c
+	}
+	for name, c := range pictured {
+		c.URL, c.Locale, c.Mention = secret.New(link), cmp.Or(c.Locale, relay.LocaleEnglish), mentionOf(c)
+		if c.MessageType == wecom.TypeImage {
+			c.ImageFile = graph(t)
 		}
-		c.URL, c.Locale, c.Mention = secret.New(link), relay.LocaleEnglish, mentionOf(c)
 		setup := build(t, c, env)
 		d := receiverstest.Scene(t)
 		if c.MessageType == wecom.TypeNews {
-			d = receiverstest.Delivery(t, "mixed-2")
+			d = receiverstest.Scenes(t)
 		}
 		messages, err := setup.Render(d)
 		require.NoError(t, err)
-		_, err = setup.Send(t.Context(), messages[0])
-		require.NoError(t, err)
+		for _, m := range messages { // of an image and a file, the last is what it is about
+			_, err = setup.Send(t.Context(), m)
+			require.NoError(t, err)
+		}
 		inbox := vendor.Inbox(sandbox.InboxWeCom)
-		names[inbox[len(inbox)-1].Seq] = "wecom-" + nameOf(c)
+		names[inbox[len(inbox)-1].Seq] = name
 	}
 	names[resolvedCard(t, vendor, env)] = "wecom-resolved"
 	require.NoError(t, chromedp.Do(tab.Context,
@@ -53,6 +68,28 @@ func TestPictures(t *testing.T) {
 		tab.Picture(t, `#wecom .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
 	}
 	require.Empty(t, tab.Console())
+}
+
+// graph draws what a job of somebody's might: the share of orders that fail, and the limit.
+func graph(t *testing.T) secret.File {
+	t.Helper()
+	const width, height, limit = 320, 120, 80
+	chart := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(chart, chart.Bounds(), image.White, image.Point{}, draw.Src)
+	for x := range width {
+		y := height - 20 - int(8*math.Sin(float64(x)/9)) - int(70/(1+math.Exp(float64(220-x)/12)))
+		draw.Draw(chart, image.Rect(x, y, x+1, height), image.NewUniform(color.RGBA{214, 228, 247, 255}), image.Point{}, draw.Src)
+		draw.Draw(chart, image.Rect(x, y-1, x+1, y+1), image.NewUniform(color.RGBA{43, 108, 217, 255}), image.Point{}, draw.Src)
+		if x%8 < 5 {
+			chart.Set(x, limit, color.RGBA{232, 89, 12, 255})
+		}
+	}
+	name := filepath.Join(t.TempDir(), "graph.png")
+	file, err := os.Create(name)
+	require.NoError(t, err)
+	require.NoError(t, png.Encode(file, chart))
+	require.NoError(t, file.Close())
+	return secret.File(name)
 }
 
 // resolvedCard sends the card of an application, which is then updated, and returns the number of its message.
