@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -37,7 +36,7 @@ func (p *pending) end(answer any, err error) {
 // size is about what the call takes on the wire.
 func (p *pending) size() int {
 	n := 0
-	for _, arg := range p.Args {
+	for _, arg := range p.Args { // the head is short
 		switch v := arg.(type) {
 		case string:
 			n += len(v)
@@ -91,18 +90,10 @@ func (db *DB) exec(group []*pending, durable bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), db.options.Timeout)
 	defer cancel()
 	for client, calls := range db.nodes(ctx, group) {
-		if unknown := db.pipe(ctx, client, calls, durable, (*Script).bySHA); len(unknown) > 0 {
-			db.pipe(ctx, client, unknown, durable, (*Script).bySource)
+		if unknown := db.pipe(ctx, client, calls, durable, bySHA); len(unknown) > 0 {
+			db.pipe(ctx, client, unknown, durable, bySource)
 		}
 	}
-}
-
-func (s *Script) bySHA(ctx context.Context, p goredis.Pipeliner, c Call) *goredis.Cmd {
-	return p.EvalSha(ctx, s.sha, c.Keys, c.Args...)
-}
-
-func (s *Script) bySource(ctx context.Context, p goredis.Pipeliner, c Call) *goredis.Cmd {
-	return p.Eval(ctx, s.source, c.Keys, c.Args...)
 }
 
 // nodes tells which server each call goes to. Calls whose caller has gone, or whose server cannot be told, end here.
@@ -138,12 +129,11 @@ func (db *DB) node(ctx context.Context, key string) (*goredis.Client, error) {
 // pipe sends calls down one connection and gives each its answer, but for those whose script the server does not know.
 func (db *DB) pipe(
 	ctx context.Context, client *goredis.Client, calls []*pending, durable bool,
-	eval func(*Script, context.Context, goredis.Pipeliner, Call) *goredis.Cmd,
+	eval evaluator,
 ) (unknown []*pending) {
-	pipeline := client.Pipeline()
-	answers := make([]*goredis.Cmd, len(calls))
-	for i, p := range calls {
-		answers[i] = eval(p.Script, ctx, pipeline, p.Call)
+	pipeline, runs := client.Pipeline(), runsOf(calls)
+	for _, r := range runs {
+		r.answer = eval(ctx, pipeline, r)
 	}
 	var acks *goredis.Cmd
 	if durable { // on this very connection: it counts what was written by it
@@ -152,7 +142,7 @@ func (db *DB) pipe(
 	began := time.Now()
 	_, err := pipeline.Exec(ctx)
 	db.metrics.sent(len(calls), time.Since(began))
-	if err != nil && !anyFailed(answers) { // there was no connection, because the server refused it
+	if err != nil && !anyFailed(runs) { // there was no connection, because the server refused it
 		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err))
 		for _, p := range calls {
 			p.end(nil, err)
@@ -160,26 +150,23 @@ func (db *DB) pipe(
 		return nil
 	}
 	short := db.short(ctx, acks)
-	for i, p := range calls {
-		answer, err := answers[i].Result()
-		switch {
-		case err == nil || errors.Is(err, goredis.Nil):
-			if db.health.good(ctx); short != nil {
-				p.end(nil, short)
-			} else {
-				p.end(answer, nil)
+	for _, r := range runs {
+		r.each(func(p *pending, answer any, err error) {
+			switch {
+			case err == nil:
+				if db.health.good(ctx); short != nil {
+					p.end(nil, short)
+				} else {
+					p.end(answer, nil)
+				}
+			case goredis.HasErrorPrefix(err, "NOSCRIPT"):
+				unknown = append(unknown, p)
+			default:
+				p.end(nil, db.Fault(context.WithoutCancel(ctx), err))
 			}
-		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
-			unknown = append(unknown, p)
-		default:
-			p.end(nil, db.Fault(context.WithoutCancel(ctx), err))
-		}
+		})
 	}
 	return unknown
-}
-
-func anyFailed(answers []*goredis.Cmd) bool {
-	return slices.ContainsFunc(answers, func(a *goredis.Cmd) bool { return a.Err() != nil })
 }
 
 // patience is how long replicas may take, so that the answer arrives before ctx ends.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,6 +85,52 @@ func TestScriptsAnswer(t *testing.T) {
 # TYPE relay_redis_up gauge
 relay_redis_up 1
 `), "relay_redis_up"))
+}
+
+// TestJointScript: calls of one head share runs, each gets its own answer, and the failure of one is its own.
+func TestJointScript(t *testing.T) {
+	t.Parallel()
+	server := parts.StartRedis(t)
+	db := open(t, redisdb.Options{Addresses: []string{server.Address}})
+	joint := redisdb.NewJointScript("joint", `
+		local answers, at = {}, 2
+		while at <= #ARGV do
+			local n = tonumber(ARGV[at])
+			redis.call('INCRBY', KEYS[1], n)
+			answers[#answers + 1] = n == 0 and {err = 'ERR nothing'} or {ARGV[1], ARGV[at + n], false}
+			at = at + n + 1
+		end
+		return answers`)
+	call := func(head string, args ...any) (any, error) {
+		return db.Run(t.Context(), redisdb.Call{Script: joint, Keys: []string{"{k}"}, Head: []any{head}, Args: args})
+	}
+	_, err := call("none")
+	require.ErrorContains(t, err, "nothing")
+
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			head, last := []string{"a", "b"}[i%2], strconv.Itoa(i)
+			for n := range 20 {
+				if n == 10 {
+					if _, err := call(head); !errors.Is(err, redisdb.ErrUnavailable) {
+						t.Error("the failure of another", err)
+					}
+				}
+				answer, err := call(head, "x", last)
+				if err != nil || !reflect.DeepEqual(answer, []any{head, last, nil}) {
+					t.Error("the answer of another", answer, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, strconv.Itoa(64*20*2), server.Do(t, "GET", "{k}"))
+	runs, calls := server.Info(t, "commandstats", "cmdstat_evalsha"), 64*21+1
+	require.Regexp(t, `^calls=\d+,`, runs)
+	n, err := strconv.Atoi(strings.TrimPrefix(strings.Split(runs, ",")[0], "calls="))
+	require.NoError(t, err)
+	require.Less(t, n, calls, "some travelled together")
 }
 
 func TestForgottenScriptsAreSentAgain(t *testing.T) {

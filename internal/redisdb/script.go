@@ -15,6 +15,7 @@ type Script struct {
 	Name   string
 	source string
 	sha    string
+	joint  bool
 }
 
 // NewScript returns a script. Its source is not changed.
@@ -23,12 +24,22 @@ func NewScript(name, source string) *Script {
 	return &Script{Name: name, source: source, sha: hex.EncodeToString(sum[:])}
 }
 
+// NewJointScript returns a script that takes several calls in one run, those that come at the same time with the same
+// keys and head. After the head its arguments are of each call the number of its Args and those; it answers a list, for
+// each call what that is answered, which may be an error.
+func NewJointScript(name, source string) *Script {
+	s := NewScript(name, source)
+	s.joint = true
+	return s
+}
+
 // A Call is one run of a script.
 type Call struct {
 	Script *Script
 	// Keys are of one hash slot, at least one.
 	Keys []string
-	Args []any
+	// Head are the first arguments: texts and numbers, which several calls may have in common. Args are the others.
+	Head, Args []any
 	// Durable asks that Options.MinAcks replicas have what the script wrote, and all that was written before it on its
 	// connection, when Run returns nil. For a server before 7.2 that is all that was written at all; from then on a script
 	// that writes nothing waits for nothing, so one that finds the work of another and vouches for it must write too.

@@ -1,80 +1,82 @@
 -- accept stores one webhook, all or nothing, unless it is a duplicate.
 --
 -- KEYS[1]  the prefix
--- ARGV[3]  slot          [4] state         [5] window, microseconds   [6] id of the webhook
--- ARGV[7]  1: a reminder [8] its event     [9] retention, ms
--- ARGV[10] most entries pending            [11] most bytes pending
--- ARGV[12] how many saved alerts, then for each: key, value
+-- A[1]     slot          [2] state         [3] window, microseconds   [4] id of the webhook
+-- A[5]     1: a reminder [6] its event     [7] retention, ms
+-- A[8]     most entries pending            [9] most bytes pending
+-- A[10]    how many saved alerts, then for each: key, value
 -- then     how many bodies, then each
 -- then     for each entry: lane, queue, definition, peer, state, number of its body, about, the rest, 1: silent
 --
 -- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
 -- Invariant: once the mark says that a state was accepted, its entries are pending.
-local slot, state, id, about = ARGV[3], ARGV[4], ARGV[6], ARGV[8]
-local web = P .. WEB .. id
-local last, at, known = marked(slot)
-local same, first = last == state, nil
-if known == id or call('EXISTS', web) == 1 then
-  first = id
-elseif same and math.abs(now - at) < tonumber(ARGV[5]) then
-  first = known
-end
-if first then
-  event('duplicate', first, 0, about, '')
-  return {1, first}
-end
-
-local saved = 12
-local bodies = saved + 2 * ARGV[saved] + 1
-local repeated, states, kept, silent, size = ARGV[7] == '1' or same, {}, {}, {}, 0
-for at = bodies + ARGV[bodies] + 1, #ARGV, 9 do
-  local lane, part = ARGV[at], ARGV[at + 4]
-  if ARGV[at + 8] == '1' then
-    silent[#silent + 1] = at
-  elseif repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
-    states[lane] = part
-    kept[#kept + 1] = at
+return each(function()
+  local slot, state, id, about = A[1], A[2], A[4], A[6]
+  local web = P .. WEB .. id
+  local last, at, known = marked(slot)
+  local same, first = last == state, nil
+  if known == id or call('EXISTS', web) == 1 then
+    first = id
+  elseif same and math.abs(now - at) < tonumber(A[3]) then
+    first = known
   end
-end
-if full(#kept, ARGV[10], ARGV[11]) then return {2} end
-
-call('SET', P .. MARK .. slot, state .. NOW .. id, 'PX', ARGV[9])
-for at = saved + 1, bodies - 2, 2 do
-  call('SET', P .. SAVED .. ARGV[at], NOW .. ARGV[at + 1], 'NX', 'PX', ARGV[9])
-end
-for _, at in ipairs(silent) do
-  local lane = P .. LANE .. ARGV[at]
-  if call('HEXISTS', lane, 's') == 1 then
-    call('HSET', lane, 's', ARGV[at + 4])
-    if call('EXISTS', P .. ITEMS .. ARGV[at]) == 0 then call('HSET', lane, 'x', ARGV[at + 7]) end
+  if first then
+    event('duplicate', first, 0, about, '')
+    return {1, first}
   end
-end
 
--- When it is accepted says what is newer, so a clock that was set back counts on from where it was.
-local order, stored, fields = tonumber(call('HGET', P .. STATE, 'order')) or 0, {}, {}
-order = us(order > now and order + 1 or now)
-local function store(field, value)
-  fields[#fields + 1], fields[#fields + 2] = field, value
-  size = size + #value
-end
-for _, at in ipairs(kept) do
-  local lane, queue, k = ARGV[at], ARGV[at + 1], ARGV[at + 5]
-  local n = string.format('%d', (at - bodies - ARGV[bodies] - 1) / 9)
-  store('e' .. n, ARGV[at + 6])
-  store('x' .. n, ARGV[at + 7])
-  if not stored[k] then store('b' .. k, ARGV[bodies + 1 + k]) end
-  stored[k] = true
-  call('HSET', P .. LANE .. lane, 's', ARGV[at + 4], 'peer', ARGV[at + 3])
-  call('ZADD', P .. WAITING, order, id .. '-' .. n)
-  enqueue(lane, queue, ARGV[at + 2], queue .. ' ' .. order .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
-end
-if #kept > 0 then
-  call('HINCRBY', P .. STATE, 'bytes', size)
-  call('HSET', P .. STATE, 'order', order)
-  local last = #fields
-  fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'o', #kept, 'z', size
-  for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
-end
-event('accepted', id, #kept, about, '')
-return {0, id, #kept}
+  local saved = 10
+  local bodies = saved + 2 * A[saved] + 1
+  local repeated, states, kept, silent, size = A[5] == '1' or same, {}, {}, {}, 0
+  for at = bodies + A[bodies] + 1, #A, 9 do
+    local lane, part = A[at], A[at + 4]
+    if A[at + 8] == '1' then
+      silent[#silent + 1] = at
+    elseif repeated or (states[lane] or call('HGET', P .. LANE .. lane, 's')) ~= part then
+      states[lane] = part
+      kept[#kept + 1] = at
+    end
+  end
+  if full(#kept, A[8], A[9]) then return {2} end
+
+  call('SET', P .. MARK .. slot, state .. NOW .. id, 'PX', A[7])
+  for at = saved + 1, bodies - 2, 2 do
+    call('SET', P .. SAVED .. A[at], NOW .. A[at + 1], 'NX', 'PX', A[7])
+  end
+  for _, at in ipairs(silent) do
+    local lane = P .. LANE .. A[at]
+    if call('HEXISTS', lane, 's') == 1 then
+      call('HSET', lane, 's', A[at + 4])
+      if call('EXISTS', P .. ITEMS .. A[at]) == 0 then call('HSET', lane, 'x', A[at + 7]) end
+    end
+  end
+
+  -- When it is accepted says what is newer, so a clock that was set back counts on from where it was.
+  local order, stored, fields = tonumber(call('HGET', P .. STATE, 'order')) or 0, {}, {}
+  order = us(order > now and order + 1 or now)
+  local function store(field, value)
+    fields[#fields + 1], fields[#fields + 2] = field, value
+    size = size + #value
+  end
+  for _, at in ipairs(kept) do
+    local lane, queue, k = A[at], A[at + 1], A[at + 5]
+    local n = string.format('%d', (at - bodies - A[bodies] - 1) / 9)
+    store('e' .. n, A[at + 6])
+    store('x' .. n, A[at + 7])
+    if not stored[k] then store('b' .. k, A[bodies + 1 + k]) end
+    stored[k] = true
+    call('HSET', P .. LANE .. lane, 's', A[at + 4], 'peer', A[at + 3])
+    call('ZADD', P .. WAITING, order, id .. '-' .. n)
+    enqueue(lane, queue, A[at + 2], queue .. ' ' .. order .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
+  end
+  if #kept > 0 then
+    call('HINCRBY', P .. STATE, 'bytes', size)
+    call('HSET', P .. STATE, 'order', order)
+    local last = #fields
+    fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'o', #kept, 'z', size
+    for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
+  end
+  event('accepted', id, #kept, about, '')
+  return {0, id, #kept}
+end)

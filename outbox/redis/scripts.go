@@ -18,25 +18,33 @@ type scripts struct {
 
 // newScripts puts each script together from its file and those that it shares with others.
 func newScripts(db *redisdb.DB) scripts {
-	script := func(files ...string) *redisdb.Script {
-		var source strings.Builder
-		source.WriteString(keyNames)
+	source := func(files []string) (name, source string) {
+		var b strings.Builder
+		b.WriteString(keyNames)
 		for _, file := range append([]string{"clock"}, files...) {
 			text, _ := sources.ReadFile(file + ".lua") // it is embedded
-			source.Write(text)
+			b.Write(text)
 		}
-		s := redisdb.NewScript(files[len(files)-1], source.String())
+		return files[len(files)-1], b.String()
+	}
+	script := func(files ...string) *redisdb.Script {
+		s := redisdb.NewScript(source(files))
+		db.Prepare(s)
+		return s
+	}
+	joint := func(files ...string) *redisdb.Script {
+		s := redisdb.NewJointScript(source(append([]string{"each"}, files...)))
 		db.Prepare(s)
 		return s
 	}
 	return scripts{
-		accept:  script("marks", "enqueue", "accept"),
+		accept:  joint("marks", "enqueue", "accept"),
 		recall:  script("marks", "recall"),
 		queues:  script("queues"),
 		bind:    script("bind"),
 		claim:   script("lanes", "stamps", "limiters", "take", "fold", "shift", "claim"),
 		giveup:  script("lanes", "ending", "giveup"),
-		settle:  script("lanes", "stamps", "ending", "settling", "settle"),
+		settle:  joint("lanes", "stamps", "ending", "settling", "settle"),
 		lift:    script("lanes", "lift"),
 		stats:   script("enqueue", "stats"),
 		history: script("history"),

@@ -1,71 +1,73 @@
 -- settle ends a lease.
 --
 -- KEYS[1]  the prefix
--- ARGV[3]  nonce   [4] result: sent, retry, dead, release or folded
--- ARGV[5]  1: it ends the items   [6] 1: it counts as an attempt
--- ARGV[7]  delay before the next try   [8] hold, both in microseconds   [9] why it is held
--- ARGV[10] ref     [11] reason   [12] detail   [13] 1: apart   [14] the rest, rendered   [15] outcome, for the history
--- ARGV[16] retention, ms   [17] 1: it uses up its slot   [18] what is told instead of what was folded; then the ids that
--- were claimed, or none
+-- A[1]     nonce   [2] result: sent, retry, dead, release or folded
+-- A[3]     1: it ends the items   [4] 1: it counts as an attempt
+-- A[5]     delay before the next try   [6] hold, both in microseconds   [7] why it is held
+-- A[8]     ref     [9] reason   [10] detail   [11] 1: apart   [12] the rest, rendered   [13] outcome, for the history
+-- A[14]    retention, ms   [15] 1: it uses up its slot   [16] what is told instead of what was folded; then the ids that
+--          were claimed, or none
 --
 -- Answers 1, 0 when the lease is stale, or 2 when a digest has a rest: nothing has changed then.
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: an entry ends only by the lease that has it; a slot is in use from the claim until a window after this.
-local nonce, result, ends, pause, hold = ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
-local lease = call('HGET', P .. LEASES, nonce)
-if not lease then return 0 end
-local stop, id, names, rest = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
-if tonumber(stop) <= now then return 0 end
-if id == '-' then return settleFold(nonce, tonumber(names), string.sub(rest, 1, 22)) end
-if result == 'folded' then return 0 end
-local lanes, named = {}, 18
-for lane, n in string.gmatch(rest, '(' .. string.rep('.', 22) .. ')(%d%d)') do
-  local items = call('LRANGE', P .. ITEMS .. lane, 0, tonumber(n))
-  local next = #items > tonumber(n) and string.sub(table.remove(items), 1, 22)
-  for i, text in ipairs(items) do
-    items[i], named = item(text), named + 1
-    if #ARGV > 18 and ARGV[named] ~= items[i].id then return 0 end
-  end
-  lanes[#lanes + 1] = {lane = lane, items = items, next = next}
-end
-if #ARGV > 18 and named ~= #ARGV then return 0 end
-if #lanes > 1 and ARGV[14] ~= '' then return 2 end
-
-call('HDEL', P .. LEASES, nonce)
-call('ZREM', P .. ENDS, nonce)
-call('ZREM', P .. FLIGHT .. id, nonce)
-local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
-if ARGV[17] == '1' then count(id, nonce, limiter[1], limiter[2]) end
-if hold > 0 then
-  stopLimiter(id, now + hold, ARGV[9])
-elseif limiter[3] and result == 'sent' then
-  call('HDEL', P .. LIMITER .. id, 'probing')
-end
-if limiter[4] then wake(id) end
-
-local quiet
-for i, l in ipairs(lanes) do
-  local key, items = P .. LANE .. l.lane, l.items
-  local has = call('HMGET', key, 'tries', 'newest')
-  local try = (has[1] or 0) + 1
-  for _, it in ipairs(items) do open(it) end
-  if result ~= 'release' then tell(items, try, ends) end
-  if ARGV[10] ~= '' then call('HSET', key, 'ref', ARGV[10]) end
-  if ends then
-    local newest = items[#items]
-    if result == 'sent' and newest.at >= (tonumber(has[2]) or newest.at) then
-      call('HSET', key, 'newest', us(newest.at), 'x', newest.x, 'told', NOW)
+return each(function()
+  local nonce, result, ends, pause, hold = A[1], A[2], A[3] == '1', tonumber(A[5]), tonumber(A[6])
+  local lease = call('HGET', P .. LEASES, nonce)
+  if not lease then return 0 end
+  local stop, id, names, rest = string.match(lease, '^(%d+) (%S+) (%S+) (.+)$')
+  if tonumber(stop) <= now then return 0 end
+  if id == '-' then return settleFold(nonce, tonumber(names), string.sub(rest, 1, 22)) end
+  if result == 'folded' then return 0 end
+  local lanes, named = {}, 16
+  for lane, n in string.gmatch(rest, '(' .. string.rep('.', 22) .. ')(%d%d)') do
+    local items = call('LRANGE', P .. ITEMS .. lane, 0, tonumber(n))
+    local next = #items > tonumber(n) and string.sub(table.remove(items), 1, 22)
+    for i, text in ipairs(items) do
+      items[i], named = item(text), named + 1
+      if #A > 16 and A[named] ~= items[i].id then return 0 end
     end
-    for _, it in ipairs(items) do
-      if result == 'dead' then bury(l.lane, it, try, ARGV[15]) end
-      quiet = finish(it) or quiet
-    end
-    after(l.lane, #items, ARGV[16], l.next)
-  else
-    keep(key, try, #items, #lanes > 1)
-    back(l.lane, items[1].queue, i)
+    lanes[#lanes + 1] = {lane = lane, items = items, next = next}
   end
-end
--- The limits of a queue that has nothing pending do not count any more.
-if quiet then for limiter in string.gmatch(names, string.rep('.', 22)) do wake(limiter) end end
-return 1
+  if #A > 16 and named ~= #A then return 0 end
+  if #lanes > 1 and A[12] ~= '' then return 2 end
+
+  call('HDEL', P .. LEASES, nonce)
+  call('ZREM', P .. ENDS, nonce)
+  call('ZREM', P .. FLIGHT .. id, nonce)
+  local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
+  if A[15] == '1' then count(id, nonce, limiter[1], limiter[2]) end
+  if hold > 0 then
+    stopLimiter(id, now + hold, A[7])
+  elseif limiter[3] and result == 'sent' then
+    call('HDEL', P .. LIMITER .. id, 'probing')
+  end
+  if limiter[4] then wake(id) end
+
+  local quiet
+  for i, l in ipairs(lanes) do
+    local key, items = P .. LANE .. l.lane, l.items
+    local has = call('HMGET', key, 'tries', 'newest')
+    local try = (has[1] or 0) + 1
+    for _, it in ipairs(items) do open(it) end
+    if result ~= 'release' then tell(items, try, ends) end
+    if A[8] ~= '' then call('HSET', key, 'ref', A[8]) end
+    if ends then
+      local newest = items[#items]
+      if result == 'sent' and newest.at >= (tonumber(has[2]) or newest.at) then
+        call('HSET', key, 'newest', us(newest.at), 'x', newest.x, 'told', NOW)
+      end
+      for _, it in ipairs(items) do
+        if result == 'dead' then bury(l.lane, it, try, A[13]) end
+        quiet = finish(it) or quiet
+      end
+      after(l.lane, #items, A[14], l.next)
+    else
+      keep(key, try, #items, #lanes > 1)
+      back(l.lane, items[1].queue, i)
+    end
+  end
+  -- The limits of a queue that has nothing pending do not count any more.
+  if quiet then for limiter in string.gmatch(names, string.rep('.', 22)) do wake(limiter) end end
+  return 1
+end)

@@ -21,8 +21,8 @@ end
 local function tell(items, try, ends)
   local kinds = {sent = 'sent', retry = 'retrying', dead = 'failed'}
   for i, it in ipairs(items) do
-        if i == #items or ends and ARGV[4] == 'dead' then
-      event(kinds[ARGV[4]], it.id, try, it.e, ARGV[15])
+        if i == #items or ends and A[2] == 'dead' then
+      event(kinds[A[2]], it.id, try, it.e, A[13])
     elseif ends then
       event('merged', it.id, try, it.e, items[#items].id)
     end
@@ -32,29 +32,29 @@ end
 -- keep notes what became of the head of a lane that goes on, and what is left to tell of it.
 local function keep(key, try, n, shared)
   call('HDEL', key, 'crashes', 'lease', 'place')
-  if ARGV[6] == '1' then call('HSET', key, 'tries', try) end
-  if ARGV[14] ~= '' then call('HSET', key, 'rest', ARGV[14], 'bound', n) end
-  if ARGV[13] == '1' and shared then
+  if A[4] == '1' then call('HSET', key, 'tries', try) end
+  if A[12] ~= '' then call('HSET', key, 'rest', A[12], 'bound', n) end
+  if A[11] == '1' and shared then
     call('HSET', key, 'apart', 1)
-  elseif ARGV[13] == '1' then
+  elseif A[11] == '1' then
     call('HDEL', key, 'rest', 'bound')
     call('HSET', key, 'alone', 1)
   end
-  if ARGV[4] ~= 'release' then call('HSET', key, 'reason', ARGV[11], 'detail', ARGV[12]) end
-  call('HSET', key, 'due', us(now + ARGV[7]))
+  if A[2] ~= 'release' then call('HSET', key, 'reason', A[9], 'detail', A[10]) end
+  call('HSET', key, 'due', us(now + A[5]))
 end
 
 -- back puts a lane that goes on into line: where it was when it was not tried, else behind the others or for later. Of
 -- several lanes it is the one with this number; they keep their order.
 local function back(lane, queue, number)
-  if tonumber(ARGV[7]) > 0 then
-    local due = us(now + ARGV[7])
+  if tonumber(A[5]) > 0 then
+    local due = us(now + A[5])
     local place = string.format('%02d', number) .. lane
     call('ZADD', P .. LATER .. queue, due, place)
     call('HSET', P .. LANE .. lane, 'place', place)
     call('ZADD', P .. DUE, 'LT', due, queue)
   else
-    line(ARGV[4] == 'release' and 'LPUSH' or 'RPUSH', queue, lane)
+    line(A[2] == 'release' and 'LPUSH' or 'RPUSH', queue, lane)
   end
   overflow(lane)
 end
@@ -65,15 +65,15 @@ local function settleFold(nonce, from, lane)
   local items = call('LRANGE', P .. ITEMS .. lane, from, from + 19)
   for i, text in ipairs(items) do
     items[i] = item(text)
-    if #ARGV > 18 and ARGV[18 + i] ~= items[i].id then return 0 end
+    if #A > 16 and A[16 + i] ~= items[i].id then return 0 end
   end
-  local folded = ARGV[4] == 'folded'
-  if #ARGV > 18 and #ARGV ~= 38 or folded and #ARGV == 18 or not folded and ARGV[4] ~= 'release' then return 0 end
+  local folded = A[2] == 'folded'
+  if #A > 16 and #A ~= 36 or folded and #A == 16 or not folded and A[2] ~= 'release' then return 0 end
   call('HDEL', P .. LEASES, nonce)
   call('ZREM', P .. ENDS, nonce)
   call('ZREM', P .. FOLDS, nonce)
   if not folded then
-    if ARGV[13] == '1' then call('HSET', P .. LANE .. lane, 'rigid', 1) end
+    if A[11] == '1' then call('HSET', P .. LANE .. lane, 'rigid', 1) end
     unfold(lane)
     return 1
   end
@@ -90,9 +90,9 @@ local function settleFold(nonce, from, lane)
   call('LSET', P .. ITEMS .. lane, from + 19, table.concat(
     {newest.queue, us(newest.at), '0', body, us(n + newest.folded), since, newest.id}, ' '))
   call('LREM', P .. ITEMS .. lane, 19, '')
-  call('HSET', newest.web, 'b' .. body, ARGV[18])
-  call('HINCRBY', newest.web, 'z', #ARGV[18])
-  call('HINCRBY', P .. STATE, 'bytes', #ARGV[18])
+  call('HSET', newest.web, 'b' .. body, A[16])
+  call('HINCRBY', newest.web, 'z', #A[16])
+  call('HINCRBY', P .. STATE, 'bytes', #A[16])
   call('ZADD', P .. WAITING, since, newest.id)
   unfold(lane)
   return 1

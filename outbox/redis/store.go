@@ -103,13 +103,11 @@ func (s *Store) Close() error {
 
 // run runs a script. A durable one is with as many replicas as were asked for when run returns.
 func (s *Store) run(ctx context.Context, script *redisdb.Script, durable bool, args []any) (any, error) {
-	header := []any{"", s.options.MaxHistory}
+	head := []any{"", s.options.MaxHistory}
 	if s.options.Now != nil {
-		header[0] = micros(s.options.Now())
+		head[0] = micros(s.options.Now())
 	}
-	answer, err := s.db.Run(ctx, redisdb.Call{
-		Script: script, Keys: s.prefix, Args: append(header, args...), Durable: durable,
-	})
+	answer, err := s.db.Run(ctx, redisdb.Call{Script: script, Keys: s.prefix, Head: head, Args: args, Durable: durable})
 	switch {
 	case errors.Is(err, redisdb.ErrFull):
 		return nil, fmt.Errorf("%w: %w", outbox.ErrFull, err)

@@ -1,0 +1,85 @@
+package redisdb
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A run is one run of a script, for one call or, of a joint script, for several.
+type run struct {
+	calls  []*pending
+	args   []any
+	answer *goredis.Cmd
+}
+
+// runsOf puts calls together that can share a run.
+func runsOf(calls []*pending) []*run {
+	var all []*run
+	for _, p := range calls {
+		at := -1
+		if p.Script.joint {
+			at = slices.IndexFunc(all, func(r *run) bool { return r.calls[0].joins(p) })
+		}
+		if at < 0 {
+			at = len(all)
+			all = append(all, &run{args: slices.Clone(p.Head)})
+		}
+		r := all[at]
+		r.calls = append(r.calls, p)
+		if p.Script.joint {
+			r.args = append(r.args, len(p.Args))
+		}
+		r.args = append(r.args, p.Args...)
+	}
+	return all
+}
+
+// joins tells whether two calls of a joint script can share a run.
+func (p *pending) joins(other *pending) bool {
+	return p.Script == other.Script && slices.Equal(p.Keys, other.Keys) && slices.Equal(p.Head, other.Head)
+}
+
+// each tells what each call of the run is answered, or why it is not.
+func (r *run) each(do func(p *pending, answer any, err error)) {
+	answer, err := r.answer.Result()
+	if errors.Is(err, goredis.Nil) {
+		err = nil
+	}
+	if err != nil || !r.calls[0].Script.joint {
+		for _, p := range r.calls {
+			do(p, answer, err)
+		}
+		return
+	}
+	answers, ok := answer.([]any)
+	for i, p := range r.calls {
+		switch {
+		case !ok || len(answers) != len(r.calls):
+			do(p, nil, errAnswers)
+		default:
+			err, _ := answers[i].(error)
+			do(p, answers[i], err)
+		}
+	}
+}
+
+// errAnswers is what a joint script answers that has not one answer for each call.
+var errAnswers = errors.New("not one answer for each call")
+
+func anyFailed(runs []*run) bool {
+	return slices.ContainsFunc(runs, func(r *run) bool { return r.answer.Err() != nil })
+}
+
+// An evaluator has a pipeline run a script: by its name, which the server may have forgotten, or by its text.
+type evaluator func(context.Context, goredis.Pipeliner, *run) *goredis.Cmd
+
+func bySHA(ctx context.Context, p goredis.Pipeliner, r *run) *goredis.Cmd {
+	return p.EvalSha(ctx, r.calls[0].Script.sha, r.calls[0].Keys, r.args...)
+}
+
+func bySource(ctx context.Context, p goredis.Pipeliner, r *run) *goredis.Cmd {
+	return p.Eval(ctx, r.calls[0].Script.source, r.calls[0].Keys, r.args...)
+}
