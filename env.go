@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Env is what an integration is built with: everything from outside that it may use.
@@ -14,6 +16,8 @@ type Env struct {
 	// redirect and put no URL into an error.
 	HTTPClient *http.Client
 	Logger     *slog.Logger
+	// Registerer takes the metrics of what integrations share; nil when nobody looks at them.
+	Registerer prometheus.Registerer
 	Now        func() time.Time
 	// Cache is shared by the replicas: access tokens.
 	Cache Cache

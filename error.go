@@ -30,7 +30,9 @@ type Error struct {
 	Kind Kind
 	// RetryAfter is the delay the vendor named, or its documented ban; zero when it named none.
 	RetryAfter time.Duration
-	Err        error
+	// Told says that the log has it already: a token endpoint that is down is no news at each attempt.
+	Told bool
+	Err  error
 }
 
 // Error returns the text of the cause: the kind is for the relay, the text for a person.
@@ -63,6 +65,12 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return Transient
+}
+
+// Told tells whether the log has err already.
+func Told(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Told
 }
 
 // RetryAfter returns the delay the vendor named, or zero.

@@ -120,7 +120,11 @@ type troubles struct {
 
 // failing returns the level at which a failure is worth telling.
 func (d *Deliverer) failing(a *attempt, o outbox.Outcome) slog.Level {
-	if o.Reason != relay.Misconfigured {
+	switch {
+	case o.Reason == relay.Misconfigured:
+	case relay.Told(a.err):
+		return slog.LevelDebug
+	default:
 		return slog.LevelWarn
 	}
 	d.troubles.mu.Lock()

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/wiretap"
 )
@@ -44,6 +46,8 @@ type Source struct {
 	now    func() time.Time
 	logger *slog.Logger
 
+	requests, requestsFailed prometheus.Counter
+
 	mu      sync.Mutex
 	stale   string    // what the vendor has refused
 	failed  error     // why the last fetch failed; nil when it did not
@@ -52,7 +56,25 @@ type Source struct {
 
 // New makes a source. The key tells applications apart in the cache and is free of secrets.
 func New(env relay.Env, key string, fetch Fetch) *Source {
-	return &Source{cache: env.Cache, key: "token/" + key, fetch: fetch, now: env.Now, logger: env.Logger}
+	return &Source{
+		cache: env.Cache, key: "token/" + key, fetch: fetch, now: env.Now, logger: env.Logger,
+		requests: counter(env.Registerer, key, "relay_access_token_requests_total", "Access tokens asked for."),
+		requestsFailed: counter(env.Registerer, key, "relay_access_token_requests_failed_total",
+			"Access tokens asked for and not given: what needs one waits."),
+	}
+}
+
+// counter returns the counter of one application. Every configuration has sources of its own, which count on where those
+// before them ended.
+func counter(r prometheus.Registerer, key, name, help string) prometheus.Counter {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"limiter"})
+	if r != nil {
+		var known prometheus.AlreadyRegisteredError
+		if errors.As(r.Register(vec), &known) {
+			vec = known.ExistingCollector.(*prometheus.CounterVec)
+		}
+	}
+	return vec.WithLabelValues(key)
 }
 
 // Token is a token to call the vendor with: the one that all share, or a new one.
@@ -64,8 +86,8 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 		return "", err
 	}
 	unlock, err := s.cache.Lock(ctx, s.key, lockFor)
-	if err != nil {
-		return "", relay.AsTransient(fmt.Errorf("wait for access token: %w", err))
+	if err != nil { // somebody asks the endpoint, and has no answer yet
+		return "", s.failure(ctx, relay.AsTransient(fmt.Errorf("wait for access token: %w", err)))
 	}
 	defer unlock()
 	// Another has fetched one meanwhile, or has tried to.
@@ -136,11 +158,10 @@ func (s *Source) renew(ctx context.Context) (string, error) {
 	if err == nil && token == "" {
 		err = relay.AsTransient(errors.New("answer without a token"))
 	}
+	s.requests.Inc()
 	if err != nil {
-		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			s.failure(err)
-		}
-		return "", fmt.Errorf("fetch access token: %w", err)
+		s.requestsFailed.Inc()
+		return "", s.failure(ctx, fmt.Errorf("fetch access token: %w", err))
 	}
 	s.success()
 	life = min(life, longest)
@@ -153,13 +174,20 @@ func (s *Source) renew(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-func (s *Source) failure(err error) {
+// failure leaves the endpoint alone for a while, and returns err as one that the log has. A caller who left says nothing
+// about the endpoint.
+func (s *Source) failure(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {
 		s.logger.Warn("No access token can be fetched, what needs one waits", "application", s.key, "err", err)
 	}
-	s.failed, s.resting = fmt.Errorf("fetch access token: %w", err), s.now().Add(restFor)
+	s.failed = &relay.Error{Kind: relay.KindOf(err), RetryAfter: relay.RetryAfter(err), Told: true, Err: err}
+	s.resting = s.now().Add(restFor)
+	return s.failed
 }
 
 func (s *Source) success() {

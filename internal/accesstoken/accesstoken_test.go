@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -130,4 +133,30 @@ func TestAPreviewGoesOn(t *testing.T) {
 	token, err = s.Token(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "t", token)
+}
+
+// What is counted goes on when a reload makes another source of the same application.
+func TestTokensAreCounted(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	for _, down := range []bool{false, true} {
+		e := env()
+		e.Registerer = registry
+		_, err := accesstoken.New(e, "app", func(context.Context) (string, time.Duration, error) {
+			if down {
+				return "", 0, errors.New("down")
+			}
+			return "t", time.Hour, nil
+		}).Token(t.Context())
+		require.Equal(t, down, err != nil)
+		require.Equal(t, down, relay.Told(err), "the log has it")
+	}
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP relay_access_token_requests_failed_total Access tokens asked for and not given: what needs one waits.
+# TYPE relay_access_token_requests_failed_total counter
+relay_access_token_requests_failed_total{limiter="app"} 1
+# HELP relay_access_token_requests_total Access tokens asked for.
+# TYPE relay_access_token_requests_total counter
+relay_access_token_requests_total{limiter="app"} 2
+`)))
 }

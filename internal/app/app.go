@@ -102,6 +102,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *App, err error) {
 	})
 	a.surroundings = surroundings{
 		logger:      o.Logger,
+		registerer:  o.Registry,
 		now:         time.Now,
 		cache:       a.stores.cache,
 		externalURL: o.ExternalURL,

@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"fmt"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,7 +52,27 @@ func TestTheQueueIsKeptWhileTokensCannotBeFetched(t *testing.T) {
 			p.metric(t, `relay_notifications_failed_total{integration="wecom",reason="transient",receiver="ops"}`) != "0"
 	}, wait, tick)
 	require.Empty(t, box.Inbox(sandbox.InboxWeCom))
+	failed, all := p.tokens(t, "wecom")
+	require.NotEqual(t, "0", failed)
+	require.Equal(t, all, failed)
+	failed, all = p.tokens(t, "dingtalk")
+	require.Equal(t, "0", failed)
+	require.Equal(t, "1", all)
 	p.stop()
+	require.Equal(t, 1, strings.Count(p.logs.String(), "level=WARN"), "one line, not one for each attempt")
+	require.NotContains(t, p.logs.String(), "level=ERROR")
+}
+
+// tokens are the counters of the token endpoint of a vendor's only application: those that failed, and all.
+func (p *process) tokens(t *testing.T, vendor string) (failed, all string) {
+	t.Helper()
+	_, text := p.do(t, http.MethodGet, "/metrics", nil)
+	value := func(name string) string {
+		found := regexp.MustCompile(name + `{limiter="` + vendor + `/[0-9a-f]+"} (\d+)`).FindSubmatch(text)
+		require.NotNil(t, found, name)
+		return string(found[1])
+	}
+	return value("relay_access_token_requests_failed_total"), value("relay_access_token_requests_total")
 }
 
 // TestAnHourWithoutTokens: all is kept, the endpoint is left alone most of the time, and what waited is told when there are

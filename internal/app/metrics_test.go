@@ -32,6 +32,7 @@ func TestTheReferenceHasEveryMetric(t *testing.T) {
 	box.Slack.Break("", sandbox.FaultStatus(http.StatusTooManyRequests)) // so that a limiter rests and something waits
 	text = strings.Replace(text, "{messages: 0}", "{messages: 20}", 1)   // so that a window has a limit
 	text = strings.Replace(text, "- name: ops", "- name: last\n  - name: ops\n    fallback: last", 1)
+	text += "    wechat_configs: [{corp_id: ww1, agent_id: '7', api_secret: s, to_user: alice}]\n" // so that a token is asked for
 	p := start(t, t.TempDir(), text, func(o *app.Options) { o.Registry = registry })
 	p.accept(t, "accepted", notification("HighLatency", firing("checkout")))
 	shared := prometheus.NewRegistry()

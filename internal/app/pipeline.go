@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/config"
 	"github.com/alertrelay/relay/enrich"
@@ -38,6 +40,7 @@ var _ webhook.Intake = (*pipeline)(nil)
 // surroundings are what every pipeline of a process is built with.
 type surroundings struct {
 	logger      *slog.Logger
+	registerer  prometheus.Registerer
 	now         func() time.Time
 	cache       relay.Cache
 	externalURL string
@@ -67,6 +70,7 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		Templates:   set,
 		HTTPClient:  client,
 		Logger:      s.logger,
+		Registerer:  s.registerer,
 		Now:         s.now,
 		Cache:       s.cache,
 		ExternalURL: s.externalURL,
