@@ -64,6 +64,33 @@ func StartRedisCluster(tb testing.TB, nodes int, args ...string) []*Redis {
 	return cluster
 }
 
+// MoveSlot moves the hash slot of a key from one node of a cluster to another, as resharding does, and calls halfway when
+// half of its keys have moved.
+func MoveSlot(tb testing.TB, cluster []*Redis, from, to *Redis, key string, halfway func()) {
+	tb.Helper()
+	slot := from.Do(tb, "CLUSTER", "KEYSLOT", key)
+	source, target := from.Do(tb, "CLUSTER", "MYID"), to.Do(tb, "CLUSTER", "MYID")
+	to.Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	from.Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	host, port, _ := net.SplitHostPort(to.Address)
+	move := func(keys []string) {
+		if len(keys) > 0 {
+			from.Do(tb, append([]string{"MIGRATE", host, port, "", "0", "60000", "KEYS"}, keys...)...)
+		}
+	}
+	keys := func() []string { return strings.Fields(from.Do(tb, "CLUSTER", "GETKEYSINSLOT", slot, "1000")) }
+	all := keys()
+	move(all[:len(all)/2])
+	halfway()
+	for all = keys(); len(all) > 0; all = keys() {
+		move(all)
+	}
+	to.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	for _, node := range cluster {
+		node.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	}
+}
+
 // StartSentinel starts a Sentinel that watches a primary under a name, and returns its address. It alone decides that the
 // primary is down, after a second.
 func StartSentinel(tb testing.TB, name string, primary *Redis) *Redis {
