@@ -158,6 +158,11 @@ func TestDemoInABrowser(t *testing.T) {
 			require.Contains(t, inboxes[inbox], want, inbox)
 		}
 	}
+	const red, green = "#c62828", "#1a7f37"
+	bars, err := chromedp.Run(tab.Context, chromedp.Evaluate[[][]string](
+		`[...document.querySelectorAll("#slack .msg")].map(m => [...m.querySelectorAll(".attachment rect")].map(r => r.getAttribute("fill")))`))
+	require.NoError(t, err)
+	require.Equal(t, [][]string{{green, red, green}}, bars, "one message that turned green, and its thread tells how")
 	timeline, err := chromedp.Run(tab.Context, chromedp.Text(chromedp.CSS("#timeline")))
 	require.NoError(t, err)
 	require.Contains(t, timeline, "duplicate, suppressed")

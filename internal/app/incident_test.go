@@ -2,7 +2,9 @@ package app_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -211,5 +213,72 @@ func testIncident(t *testing.T, i *incident, next, meanwhile func() *process) {
 		for _, secret := range []string{"ding-app-secret", "wecom-app-secret", "token-", "xoxb-secret", "level=ERROR"} {
 			require.NotContains(t, p.logs.String(), secret)
 		}
+	}
+}
+
+// TestANewMessageWhenTheOldOneIsTooOld: for a week, or as long as the configuration says, the news of a group goes to its
+// message; and after a day without any it does not, because nobody scrolls back that far.
+func TestANewMessageWhenTheOldOneIsTooOld(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		maxAge string
+		pauses []time.Duration // between the states of a group
+		old    bool            // what the last of them meets
+	}{
+		"news every day":              {"3d", []time.Duration{23 * time.Hour, 23 * time.Hour, 23 * time.Hour}, false},
+		"a day of silence":            {"3d", []time.Duration{23 * time.Hour, 25 * time.Hour}, true},
+		"less than max_age":           {"2h", []time.Duration{time.Hour, 50 * time.Minute}, false},
+		"max_age, with news meantime": {"2h", []time.Duration{time.Hour, 70 * time.Minute}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			box, text := apps(t)
+			text = strings.ReplaceAll(text, "timeout: 1m", "max_age: "+tt.maxAge)
+			before, after, _ := strings.Cut(text, "slack_configs:")
+			text = before + "slack_configs:" + strings.Replace(after, "max_age", "message_max_age", 1)
+			synctest.Test(t, func(t *testing.T) {
+				v := startVirtual(t, box, text)
+				alerts := []relay.Alert{firing("checkout")}
+				v.accept(t, notification("Latency", alerts...))
+				time.Sleep(time.Minute)
+				for n, pause := range tt.pauses {
+					time.Sleep(pause - time.Minute)
+					alerts = append(alerts, firing(fmt.Sprint("more", n)))
+					if n == len(tt.pauses)-1 {
+						for i := range alerts {
+							alerts[i] = resolved(alerts[i].Labels["alertname"])
+						}
+					}
+					v.accept(t, notification("Latency", alerts...))
+					time.Sleep(time.Minute)
+				}
+				updates, messages := len(tt.pauses), 1
+				if tt.old {
+					updates, messages = updates-1, 2
+				}
+				cards := box.Inbox(sandbox.InboxDingTalk)
+				require.Len(t, cards, messages)
+				require.Equal(t, updates, cards[0].Updates)
+				require.Equal(t, "resolved", cards[messages-1].Params["status"])
+
+				var heads []sandbox.Message
+				for _, m := range box.Inbox(sandbox.InboxSlack) {
+					if m.Slack.Thread == "" {
+						heads = append(heads, m)
+					}
+				}
+				require.Len(t, heads, messages)
+				require.Len(t, heads[0].Slack.Earlier, updates)
+				require.Equal(t, "#1a7f37", heads[messages-1].Slack.Attachments[0].Color)
+
+				// Of WeCom each state that fires is a card of its own, and only the end updates them.
+				cards = box.Inbox(sandbox.InboxWeCom)
+				require.Len(t, cards, len(tt.pauses)+messages-1)
+				require.Contains(t, cards[len(cards)-1].Title, "resolved")
+				for _, card := range cards[:len(cards)-1] {
+					require.Equal(t, tt.old, card.Updates == 0)
+				}
+			})
+		})
 	}
 }
