@@ -23,6 +23,8 @@ type Env struct {
 	Cache Cache
 	// People are whom messages may notify by name.
 	People People
+	// Zone is where the readers are, whose day it is; nil means UTC. Templates show times in it.
+	Zone *time.Location
 	// ExternalURL is where people reach the relay; empty when not configured.
 	ExternalURL string
 }

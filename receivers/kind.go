@@ -146,7 +146,7 @@ func integration[C, G any, P settings[C, G]](
 	}
 }
 
-// inZone is env with templates that show times in another zone; env itself, when none is named.
+// inZone is env for readers in another zone, with templates that show times in it; env itself, when none is named.
 func inZone(env relay.Env, timezone string) (relay.Env, error) {
 	set, ok := env.Templates.(interface {
 		In(timezone string) (relay.Renderer, error)
@@ -155,7 +155,9 @@ func inZone(env relay.Env, timezone string) (relay.Env, error) {
 		return env, nil
 	}
 	var err error
-	env.Templates, err = set.In(timezone)
+	if env.Templates, err = set.In(timezone); err == nil {
+		env.Zone, err = time.LoadLocation(timezone)
+	}
 	return env, err
 }
 

@@ -67,6 +67,7 @@ func newPipeline(c *config.Config, s surroundings) (*pipeline, error) {
 		return nil, err
 	}
 	setups, err := c.Setups(relay.Env{
+		Zone:        c.Global.Location(),
 		Templates:   set,
 		HTTPClient:  client,
 		Logger:      s.logger,

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/config"
 
@@ -29,6 +30,7 @@ type Integration struct {
 	templates templates
 	renderer  relay.Renderer
 	relayURL  string // where people reach the relay; may be empty
+	zone      *time.Location
 	password  secret.Value
 	secret    secret.Value
 	tokens    *tokens // nil without auth_oauth2
@@ -53,6 +55,7 @@ func New(c Config, env relay.Env) (relay.Setup, error) {
 		templates: t,
 		renderer:  env.Templates,
 		relayURL:  env.ExternalURL,
+		zone:      or(env.Zone, time.UTC),
 		password:  secret.Of(c.AuthPassword, c.AuthPasswordFile),
 		secret:    secret.Of(c.AuthSecret, c.AuthSecretFile),
 	}

@@ -143,7 +143,7 @@ func (i *Integration) threadRoot(d *relay.Delivery, domain string) string {
 	n := d.Notification()
 	root := "alert-" + digest(n.GroupKey, n.Receiver, n.Room)[:16]
 	if i.cfg.Threading.ThreadByDate == threadByDay {
-		root += d.Now.Format("-2006-01-02")
+		root += d.Now.In(i.zone).Format("-2006-01-02")
 	}
 	return "<" + root + "@" + domain + ">"
 }

@@ -245,6 +245,27 @@ func TestMailsOfOneGroupAreOneThread(t *testing.T) {
 	require.Empty(t, root(email.Config{Threading: email.Threading{Enabled: new(false)}}, "a", 0))
 }
 
+// The day of a daily thread is the readers', not that of the machine.
+func TestADaysThreadBeginsAtTheReadersMidnight(t *testing.T) {
+	t.Parallel()
+	root := func(zone *time.Location, at time.Time) string {
+		e := env(t)
+		e.Zone = zone
+		c := email.Config{To: "ops@example.org", Threading: email.Threading{ThreadByDate: "daily"}}
+		c.SetDefaults(email.Globals{SMTPFrom: "relay@example.com", SMTPSmarthost: "127.0.0.1:25"})
+		s, err := email.New(c, e)
+		require.NoError(t, err)
+		d := delivery(t, s, notification(t, "firing"))
+		d.Now = at
+		return parse(t, envelope(t, render(t, s, d)).Mail).Get("References")
+	}
+	beijing := time.FixedZone("CST", 8*3600)
+	evening := time.Date(2026, 11, 20, 23, 59, 0, 0, beijing)
+	require.Contains(t, root(beijing, evening.UTC()), "-2026-11-20@")
+	require.Contains(t, root(beijing, evening.Add(2*time.Minute).UTC()), "-2026-11-21@")
+	require.Contains(t, root(nil, evening.Add(2*time.Minute)), "-2026-11-20@", "UTC, where nothing is said")
+}
+
 func TestAVeryLargeMailTellsTheRestInLines(t *testing.T) {
 	t.Parallel()
 	n := notification(t, "firing")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -30,8 +31,18 @@ html: '{{ template "email.default.html" . }}'
 text: '{{ range .Alerts }}{{ .Status }} {{ .Labels.instance }}: {{ .Annotations.summary }}{{ end }}'
 `
 
-// TestSameMailAsAlertmanager lets a real Alertmanager send a group as mail and to a webhook. What the relay makes of the
-// webhook with the same item must say the same to the same people.
+// threads are the ways in which such an item shows a group, by a header that tells its mails apart.
+func threads() map[string]string {
+	return map[string]string{
+		"no thread":       explicit + "threading: {enabled: false}",
+		"one for all":     explicit + "threading: {enabled: true, thread_by_date: none}",
+		"one for the day": explicit + "threading: {enabled: true, thread_by_date: daily}",
+	}
+}
+
+// TestSameMailAsAlertmanager lets a real Alertmanager send a group as mails and to a webhook: two alerts that fire, one of
+// them resolved, both of them. What the relay makes of each webhook with the same items must say the same to the same
+// people, under the same headers; what differs is listed here as it is on the reference page.
 func TestSameMailAsAlertmanager(t *testing.T) {
 	t.Parallel()
 	binary := parts.Binary(t, "alertmanager-v0.34.2") // whose default templates the relay has
@@ -42,55 +53,110 @@ func TestSameMailAsAlertmanager(t *testing.T) {
 		webhook <- string(body)
 	}))
 	t.Cleanup(hook.Close)
+	var items strings.Builder
+	for name, item := range threads() {
+		item = strings.Replace(item, "headers: {", "headers: {X-Thread: "+name+", ", 1)
+		items.WriteString("\n      - smarthost: " + inbox.address + strings.ReplaceAll(item, "\n", "\n        "))
+	}
 	am := parts.StartAlertmanager(t, binary, `
 route: {receiver: ops, group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}
 receivers:
   - name: ops
     webhook_configs: [{url: '`+hook.URL+`'}]
-    email_configs:
-      - smarthost: `+inbox.address+strings.ReplaceAll(explicit, "\n", "\n        "))
-	am.Post(t, parts.Alert{
-		Labels:      map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": "db-1"},
-		Annotations: map[string]string{"summary": "磁盘 <b> & more", "runbook_url": "https://example.com/?a=b&c=d"},
-		StartsAt:    time.Now().Add(-time.Minute), GeneratorURL: "http://prometheus.example.com/graph?a=b&c=d",
-	})
-	var n relay.Notification
-	require.NoError(t, json.Unmarshal([]byte(<-webhook), &n))
-	parts.WaitFor(t, "the mail", func() error {
-		if len(inbox.all()) == 0 {
-			return io.EOF
+    email_configs:`+items.String())
+	alert := func(instance, summary string) parts.Alert {
+		return parts.Alert{
+			Labels:      map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": instance},
+			Annotations: map[string]string{"summary": summary, "runbook_url": "https://example.com/?a=b&c=d"},
+			StartsAt:    time.Now().Add(-time.Minute), GeneratorURL: "http://prometheus.example.com/graph?a=b&c=d",
 		}
-		return nil
-	})
+	}
+	one, two := alert("db-1", "磁盘 <b> & more"), alert("db-2", "second")
+	roots := map[string]bool{}
+	for step, alerts := range [][]parts.Alert{{one, two}, {resolved(one)}, {resolved(two)}} {
+		am.Post(t, alerts...)
+		var n relay.Notification
+		require.NoError(t, json.Unmarshal([]byte(<-webhook), &n))
+		require.Len(t, n.Alerts.Resolved(), []int{0, 1, 1}[step], "what went before is left out in Alertmanager's next")
+		parts.WaitFor(t, "the mails", func() error {
+			if len(inbox.all()) < len(threads()) {
+				return io.EOF
+			}
+			return nil
+		})
+		for _, theirs := range inbox.take() {
+			name := parse(t, theirs.data).Get("X-Thread")
+			c := read(t, strings.Replace(threads()[name], "headers: {", "headers: {X-Thread: "+name+", ", 1))
+			c.SetDefaults(email.Globals{SMTPSmarthost: inbox.address})
+			set, err := templates.New(templates.Config{})
+			require.NoError(t, err)
+			s, err := email.New(c, relay.Env{Templates: set, Zone: time.Local})
+			require.NoError(t, err)
+			d := delivery(t, s, &n)
+			d.Now = time.Now()
+			_, err = s.Send(t.Context(), render(t, s, d))
+			require.NoError(t, err)
+			sameMail(t, theirs, inbox.take()[0])
+			roots[name+parse(t, theirs.data).Get("References")] = true
+		}
+	}
+	require.Len(t, roots, len(threads()), "all mails of a group are one thread, at Alertmanager's too")
+}
 
-	var c email.Config
-	require.NoError(t, yaml.UnmarshalWithOptions([]byte(explicit), &c, yaml.Strict()))
-	c.SetDefaults(email.Globals{SMTPSmarthost: inbox.address})
-	set, err := templates.New(templates.Config{})
-	require.NoError(t, err)
-	s, err := email.New(c, relay.Env{Templates: set})
-	require.NoError(t, err)
-	_, err = s.Send(t.Context(), render(t, s, delivery(t, s, &n)))
-	require.NoError(t, err)
-
-	theirs, ours := inbox.all()[0], inbox.all()[1]
+// sameMail compares a mail of Alertmanager's with the relay's.
+func sameMail(t *testing.T, theirs, ours stored) {
+	t.Helper()
 	require.Equal(t, theirs.from, ours.from)
 	require.Equal(t, theirs.to, ours.to)
 	want, got := parse(t, theirs.data), parse(t, ours.data)
 	require.Equal(t, want.subject, got.subject)
-	for _, name := range []string{"From", "To", "Reply-To"} {
-		wanted, err := want.AddressList(name)
-		require.NoError(t, err)
-		had, err := got.AddressList(name)
-		require.NoError(t, err)
-		require.Equal(t, wanted, had, name)
+	for name := range want.Header {
+		switch name {
+		case "From", "To", "Reply-To": // written in another way
+			wanted, err := want.AddressList(name)
+			require.NoError(t, err)
+			had, err := got.AddressList(name)
+			require.NoError(t, err)
+			require.Equal(t, wanted, had, name)
+		case "Subject", "Content-Type", "Mime-Version", "Date": // encoded, delimited, stamped in another way
+			require.NotEmpty(t, got.Get(name), name)
+		case "Message-Id": // stable, so that a mail sent twice can be told from two mails
+			require.Regexp(t, `^<[0-9a-f]{32}@example\.com>$`, got.Get(name))
+		case "References", "In-Reply-To": // below the sender's domain, and not the same for two rooms
+			root := regexp.MustCompile(`^<alert-[0-9a-f]{16}-(.*)@alertmanager>$`).FindStringSubmatch(want.Get(name))
+			require.NotNil(t, root, want.Get(name))
+			day := root[1]
+			if day != "" {
+				day = "-" + day
+			}
+			require.Regexp(t, `^<alert-[0-9a-f]{16}`+day+`@example\.com>$`, got.Get(name))
+		default:
+			require.Equal(t, want.Header[name], got.Header[name], name)
+		}
 	}
-	require.Equal(t, want.Get("X-Team"), got.Get("X-Team"))
+	for name := range got.Header {
+		if _, ok := want.Header[name]; !ok { // to sort by, and to keep holiday notices away
+			require.Contains(t, []string{"Auto-Submitted", "List-Id", "X-Auto-Response-Suppress"}, name)
+		}
+	}
 	require.Len(t, got.parts, len(want.parts))
 	for i := range want.parts {
 		require.Equal(t, want.parts[i].mediaType, got.parts[i].mediaType)
 		require.Equal(t, lines(want.parts[i].body), lines(got.parts[i].body))
 	}
+}
+
+// read reads an item as the configuration does.
+func read(t *testing.T, item string) email.Config {
+	t.Helper()
+	var c email.Config
+	require.NoError(t, yaml.UnmarshalWithOptions([]byte(item), &c, yaml.Strict()))
+	return c
+}
+
+func resolved(a parts.Alert) parts.Alert {
+	a.EndsAt = time.Now()
+	return a
 }
 
 func lines(body string) string { return strings.ReplaceAll(body, "\r\n", "\n") }

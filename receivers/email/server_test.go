@@ -95,6 +95,15 @@ func (s *server) all() []stored {
 	return s.mails
 }
 
+// take is all, which the server then forgets.
+func (s *server) take() []stored {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mails := s.mails
+	s.mails = nil
+	return mails
+}
+
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}
