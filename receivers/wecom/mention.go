@@ -1,25 +1,20 @@
 package wecom
 
 import (
-	"errors"
-	"slices"
-
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/robots"
 )
 
 // mention is who is notified by name, compiled.
 type mention struct {
-	userIDs, mobiles robots.Names
-	all              bool
+	robots.Mentions
+
+	all bool
 }
 
 func newMention(c Config, r relay.Renderer) (mention, error) {
-	m := mention{all: c.Mention.All}
-	var errs [2]error
-	m.userIDs, errs[0] = robots.CompileNames(r, c.Locale, "user_ids", c.Mention.UserIDs)
-	m.mobiles, errs[1] = robots.CompileNames(r, c.Locale, "mobiles", c.Mention.Mobiles)
-	return m, errors.Join(errs[:]...)
+	m, err := robots.CompileMentions(r, c.Locale, c.Mention.UserIDs, c.Mention.Mobiles)
+	return mention{m, c.Mention.All}, err
 }
 
 // whom is who a message notifies: users by id, with @all for everyone, and phone numbers, which only text can. nil is
@@ -29,23 +24,11 @@ type whom struct{ users, mobiles []string }
 // everyone, in a list of users.
 const everyone = "@all"
 
-// of is who a delivery notifies: those of the configuration, and the people whom it concerns.
+// of is who a delivery notifies.
 func (m mention) of(d *relay.Delivery) (*whom, error) {
-	users, err := m.userIDs.Of(d)
+	users, mobiles, err := m.Of(d, func(p relay.Person) string { return p.WeComUserID })
 	if err != nil {
 		return nil, err
-	}
-	mobiles, err := m.mobiles.Of(d)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range d.People {
-		switch {
-		case p.WeComUserID != "" && !slices.Contains(users, p.WeComUserID):
-			users = append(users, p.WeComUserID)
-		case p.WeComUserID == "" && p.Mobile != "" && !slices.Contains(mobiles, p.Mobile):
-			mobiles = append(mobiles, p.Mobile)
-		}
 	}
 	if m.all {
 		users = append(users, everyone)
