@@ -200,25 +200,11 @@ func TestAppGolden(t *testing.T) {
 					c.Locale, c.MaxParts = locale, 2
 					setup := buildApp(t, c, env, "http://localhost")
 					receiverstest.Golden(t, filepath.Join("app", c.MessageType, story+"."+locale),
-						renderTo(t, setup, receiverstest.Story(t, story)), *update)
+						receiverstest.Render(t, setup, receiverstest.Story(t, story)), *update)
 				})
 			}
 		}
 	}
-}
-
-// renderTo renders a delivery to its destination.
-func renderTo(t *testing.T, setup relay.Setup, d relay.Delivery) []relay.Message {
-	t.Helper()
-	var err error
-	d.Destination, err = setup.Destination(d.Notification())
-	require.NoError(t, err)
-	messages, err := setup.Render(d)
-	require.NoError(t, err)
-	for n := range messages {
-		messages[n].Previous = d.Previous
-	}
-	return messages
 }
 
 func TestAppDestination(t *testing.T) {

@@ -1,10 +1,6 @@
 package dingtalk_test
 
 import (
-	"log/slog"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,27 +11,28 @@ import (
 	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
-// stage is an application in the sandbox, on a clock that only the test moves.
+// stage is an application in the sandbox.
 type stage struct {
 	*sandbox.Sandbox
+	*receiverstest.Stage
 
 	t   *testing.T
 	api string
-	mu  sync.Mutex
-	now time.Time
-	env relay.Env
-	log *strings.Builder
 }
 
 func newStage(t *testing.T, change ...func(*sandbox.DingTalkApp)) *stage {
 	t.Helper()
-	s := &stage{t: t, now: receiverstest.Now, env: receiverstest.Env(t, words(t)), log: &strings.Builder{}}
-	s.env.Now, s.env.Cache = s.Now, receiverstest.NewCache(s.Now)
-	s.env.Logger = slog.New(slog.NewTextHandler(s.log, nil))
-	var err error
-	s.Sandbox, err = sandbox.Start(sandbox.Options{Now: s.Now})
+	s := &stage{t: t, Stage: receiverstest.NewStage(t, words(t))}
+	s.Sandbox, s.api = startApp(t, s.Now, change...)
+	return s
+}
+
+// startApp starts the application, and returns where its API is.
+func startApp(t *testing.T, now func() time.Time, change ...func(*sandbox.DingTalkApp)) (*sandbox.Sandbox, string) {
+	t.Helper()
+	box, err := sandbox.Start(sandbox.Options{Now: now})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, box.Close()) })
 	a := sandbox.DingTalkApp{
 		Key: "dingkey1", Secret: appSecret, RobotCode: "dingkey1", Robot: "Alerts",
 		Groups: map[string]string{groupID: "Order service"}, Templates: []string{"alert.schema"}, Limit: sandbox.NoLimit(),
@@ -43,41 +40,15 @@ func newStage(t *testing.T, change ...func(*sandbox.DingTalkApp)) *stage {
 	for _, f := range change {
 		f(&a)
 	}
-	s.api = s.DingTalk.AddApp(a)
-	return s
+	return box, box.DingTalk.AddApp(a)
 }
 
-func (s *stage) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *stage) advance(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = s.now.Add(d)
-}
-
-// tell sends a delivery as deliver does: with the handle of the one before, and once more when the token is stale.
-func (s *stage) tell(setup relay.Setup, payload, id string, ref relay.Ref) (relay.Ref, error) {
+// tell sends a delivery of a story with an id of its own.
+func (s *stage) tell(setup relay.Setup, story, id string, ref relay.Ref) (relay.Ref, error) {
 	s.t.Helper()
-	d := receiverstest.Story(s.t, payload)
+	d := receiverstest.Story(s.t, story)
 	d.ID += id
-	d.Previous, d.Now = ref, s.Now()
-	for _, m := range renderTo(s.t, setup, d) {
-		receipt, err := setup.Send(s.t.Context(), m)
-		if relay.KindOf(err) == relay.TokenExpired {
-			receipt, err = setup.Send(s.t.Context(), m)
-		}
-		if err != nil {
-			return ref, err
-		}
-		if receipt.Ref != "" {
-			ref = receipt.Ref
-		}
-	}
-	return ref, nil
+	return s.Tell(s.t, setup, d, ref)
 }
 
 func (s *stage) inbox() []sandbox.Message { return s.Inbox(sandbox.InboxDingTalk) }
@@ -87,7 +58,7 @@ func (s *stage) inbox() []sandbox.Message { return s.Inbox(sandbox.InboxDingTalk
 func TestCardLives(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, application("card"), s.env, s.api)
+	setup := buildApp(t, application("card"), s.Env(), s.api)
 	var ref relay.Ref
 	var err error
 	for n, story := range []string{"firing", "mixed", "merged", "resolved"} {
@@ -95,8 +66,8 @@ func TestCardLives(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, s.inbox(), 1, story)
 		require.Equal(t, n, s.inbox()[0].Updates)
-		s.advance(time.Hour)
-		setup = buildApp(t, application("card"), s.env, s.api) // a restart, or another replica
+		s.Advance(time.Hour)
+		setup = buildApp(t, application("card"), s.Env(), s.api) // a restart, or another replica
 	}
 	card := s.inbox()[0]
 	require.Equal(t, "resolved", card.Params["status"])
@@ -112,13 +83,13 @@ func TestCardLives(t *testing.T) {
 func TestCardThatIsGone(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*stage){
-		"a day of silence": func(s *stage) { s.advance(24 * time.Hour) },
+		"a day of silence": func(s *stage) { s.Advance(24 * time.Hour) },
 		"deleted":          func(s *stage) { s.DingTalk.Forget() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			setup := buildApp(t, application("card"), s.env, s.api)
+			setup := buildApp(t, application("card"), s.Env(), s.api)
 			ref, err := s.tell(setup, "firing", "a", "")
 			require.NoError(t, err)
 			before(s)
@@ -136,7 +107,7 @@ func TestCardThatIsGone(t *testing.T) {
 func TestCardOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, application("card"), s.env, s.api)
+	setup := buildApp(t, application("card"), s.Env(), s.api)
 	s.DingTalk.Inject(sandbox.AccountApp, sandbox.FaultDeliverThenClose())
 	_, err := s.tell(setup, "firing", "a", "")
 	require.Equal(t, relay.Transient, relay.KindOf(err))
@@ -150,10 +121,10 @@ func TestCardOfUnknownOutcome(t *testing.T) {
 func TestCardThatIsNotDelivered(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, application("card"), s.env, s.api)
+	setup := buildApp(t, application("card"), s.Env(), s.api)
 	d := receiverstest.Story(t, "firing")
 	d.Now = s.Now()
-	m := renderTo(t, setup, d)[0]
+	m := receiverstest.Render(t, setup, d)[0]
 	for range 2 {
 		s.DingTalk.Lose()
 		receipt, err := setup.Send(t.Context(), m)
@@ -164,7 +135,7 @@ func TestCardThatIsNotDelivered(t *testing.T) {
 		require.Empty(t, s.inbox())
 		require.Equal(t, m.ID, receipt.Again.ID)
 		m = *receipt.Again
-		s.advance(time.Minute)
+		s.Advance(time.Minute)
 	}
 	receipt, err := setup.Send(t.Context(), m)
 	require.NoError(t, err)
@@ -180,12 +151,12 @@ func TestCardThatIsNotDelivered(t *testing.T) {
 func TestCardIsNotOverwrittenByOldNews(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, application("card"), s.env, s.api)
+	setup := buildApp(t, application("card"), s.Env(), s.api)
 	ref, err := s.tell(setup, "mixed", "a", "")
 	require.NoError(t, err)
 	d := receiverstest.Story(t, "firing")
 	d.Tellings[0].Late, d.Previous, d.Now = true, ref, s.Now()
-	for _, m := range renderTo(t, setup, d) {
+	for _, m := range receiverstest.Render(t, setup, d) {
 		receipt, err := setup.Send(t.Context(), m)
 		require.NoError(t, err)
 		require.Empty(t, receipt.Ref, "the handle stays")
@@ -206,7 +177,7 @@ func TestSandboxTakesApps(t *testing.T) {
 			t.Run(c.MessageType+c.ButtonLayout, func(t *testing.T) {
 				t.Parallel()
 				s := newStage(t)
-				setup := buildApp(t, c, s.env, s.api)
+				setup := buildApp(t, c, s.Env(), s.api)
 				for _, story := range receiverstest.Stories() {
 					_, err := s.tell(setup, story, story, "")
 					require.NoError(t, err, story)
@@ -241,60 +212,29 @@ func TestAppRefusals(t *testing.T) {
 				a.Limit = sandbox.NoLimit()
 				tt.change(a)
 			})
-			_, err := s.tell(buildApp(t, application("text"), s.env, s.api), "firing", "a", "")
+			_, err := s.tell(buildApp(t, application("text"), s.Env(), s.api), "firing", "a", "")
 			require.Equal(t, tt.want, relay.KindOf(err), "%s", err)
 			require.NotContains(t, err.Error(), appSecret)
 		})
 	}
 }
 
-// Twenty replicas meet a token that has expired, or was taken back: one of them fetches another, and all get through.
-func TestOneRefreshForAllReplicas(t *testing.T) {
+func TestTokens(t *testing.T) {
 	t.Parallel()
-	for name, stale := range map[string]func(*stage){
-		"expired": func(s *stage) { s.advance(sandbox.DingTalkTokenLife - time.Second) },
-		"revoked": func(s *stage) { s.DingTalk.Revoke() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStage(t)
-			replicas := make([]relay.Setup, 20)
-			for n := range replicas {
-				replicas[n] = buildApp(t, application("text"), s.env, s.api)
-			}
-			_, err := s.tell(replicas[0], "firing", "first", "")
-			require.NoError(t, err)
-			stale(s)
-			var all sync.WaitGroup
-			errs := make([]error, len(replicas))
-			for n, setup := range replicas {
-				all.Go(func() { _, errs[n] = s.tell(setup, "firing", strconv.Itoa(n), "") })
-			}
-			all.Wait()
-			for _, err := range errs {
-				require.NoError(t, err)
-			}
-			require.Equal(t, 2, s.DingTalk.Issued(), "the first and one refresh")
-			require.Equal(t, 21, s.Counts(sandbox.InboxDingTalk).Delivered)
-		})
-	}
-}
-
-// While the token endpoint is down everything waits, and the log says it once.
-func TestTokenEndpointIsDown(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	setup := buildApp(t, application("text"), s.env, s.api)
-	s.DingTalk.Break(sandbox.AccountToken, sandbox.FaultStatus(503))
-	for range 50 {
-		_, err := s.tell(setup, "firing", "a", "")
-		require.Equal(t, relay.Transient, relay.KindOf(err))
-	}
-	require.Equal(t, 1, strings.Count(s.log.String(), "\n"), s.log.String())
-	require.Len(t, s.Requests(sandbox.InboxDingTalk), 1)
-	s.DingTalk.Repair(sandbox.AccountToken)
-	s.advance(10 * time.Second)
-	_, err := s.tell(setup, "firing", "a", "")
-	require.NoError(t, err)
-	require.NotContains(t, s.log.String(), appSecret)
+	receiverstest.RunTokens(t, words(t), func(t *testing.T, now func() time.Time) receiverstest.TokenVendor {
+		t.Helper()
+		box, api := startApp(t, now)
+		return receiverstest.TokenVendor{
+			New:     func(env relay.Env) relay.Setup { return buildApp(t, application("text"), env, api) },
+			Life:    sandbox.DingTalkTokenLife,
+			Revoke:  box.DingTalk.Revoke,
+			Break:   func() { box.DingTalk.Break(sandbox.AccountToken, sandbox.FaultStatus(503)) },
+			Repair:  func() { box.DingTalk.Repair(sandbox.AccountToken) },
+			Hang:    func(c <-chan struct{}) { box.DingTalk.Inject(sandbox.AccountToken, sandbox.FaultHang(c)) },
+			Calls:   func() int { return len(box.Requests(sandbox.InboxDingTalk)) },
+			Issued:  box.DingTalk.Issued,
+			Told:    func() int { return len(box.Inbox(sandbox.InboxDingTalk)) },
+			Secrets: []string{appSecret},
+		}
+	})
 }

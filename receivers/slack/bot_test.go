@@ -145,7 +145,7 @@ func (c *channel) tell(d relay.Delivery) []string {
 	d.ID += strconv.Itoa(c.count)
 	d.Now, d.Previous = c.now, c.ref
 	var done []string
-	for _, m := range render(c.t, c.setup, d) {
+	for _, m := range receiverstest.Render(c.t, c.setup, d) {
 		m.Previous = c.ref
 		receipt, err := c.setup.Send(c.t.Context(), m)
 		require.NoError(c.t, err)
@@ -336,10 +336,10 @@ func TestEachWordForAMessageThatHasGone(t *testing.T) {
 					UpdateMessage: new(do == "update"),
 				}, receiverstest.Env(t, set(t)))
 				d := group(1, nil)
-				first, err := s.Send(t.Context(), render(t, s, d)[0])
+				first, err := s.Send(t.Context(), receiverstest.Render(t, s, d)[0])
 				require.NoError(t, err)
 				d.Previous = first.Ref
-				m := render(t, s, d)[0]
+				m := receiverstest.Render(t, s, d)[0]
 				m.Previous = first.Ref
 				told, _ := readCall(t, m)
 				require.Equal(t, do, told)
@@ -455,7 +455,7 @@ func TestTheSandboxRefusesABot(t *testing.T) {
 				tt.bot.Token, tt.bot.Channels = botToken, []string{"ops"}
 				c.vendor.SlackAPI.Add(tt.bot)
 			}
-			m := render(t, c.setup, group(1, nil))[0]
+			m := receiverstest.Render(t, c.setup, group(1, nil))[0]
 			for range tt.sends - 1 {
 				_, err := c.setup.Send(t.Context(), m)
 				require.NoError(t, err)
@@ -484,7 +484,7 @@ func TestBotGolden(t *testing.T) {
 				for _, before := range []relay.Ref{"", lives} {
 					d := receiverstest.Story(t, story)
 					d.Previous = before
-					for _, m := range render(t, s, d) {
+					for _, m := range receiverstest.Render(t, s, d) {
 						_, say := readCall(t, m)
 						check(t, relay.Message{Body: say, Text: m.Text})
 						messages = append(messages, m)
@@ -535,7 +535,7 @@ func TestABotsCallsAreAsRecorded(t *testing.T) {
 			var ref relay.Ref
 			for _, d := range tt.stories {
 				d.Previous = ref
-				for _, m := range render(t, s, d) {
+				for _, m := range receiverstest.Render(t, s, d) {
 					_, say := readCall(t, m)
 					check(t, relay.Message{Body: say, Text: m.Text})
 					m.Previous = ref
@@ -567,7 +567,7 @@ func TestANewTokenNeedsNoReload(t *testing.T) {
 	s := build(t, slack.Config{
 		AppURL: target + "/api/chat.postMessage", AppTokenFile: secret.File(file), Channel: "#ops",
 	}, receiverstest.Env(t, set(t)))
-	m := render(t, s, group(1, nil))[0]
+	m := receiverstest.Render(t, s, group(1, nil))[0]
 	for _, token := range []string{"xoxb-1", "xoxb-2"} {
 		require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
 		_, err := s.Send(t.Context(), m)

@@ -100,7 +100,7 @@ receivers:
 				require.Len(t, requests, 2)
 				var n relay.Notification
 				require.NoError(t, json.Unmarshal([]byte(requests["/webhook"]), &n))
-				messages := render(t, s, relay.Delivery{
+				messages := receiverstest.Render(t, s, relay.Delivery{
 					ID: "1", Now: time.Now(), Tellings: []relay.Telling{{Notification: &n}},
 				})
 				require.Len(t, messages, 1)
@@ -168,7 +168,7 @@ receivers:
 		}
 		var note relay.Notification
 		require.NoError(t, json.Unmarshal([]byte(webhook), &note))
-		messages := render(t, s, relay.Delivery{
+		messages := receiverstest.Render(t, s, relay.Delivery{
 			ID: "1", Now: receiverstest.Now, Previous: ref, Tellings: []relay.Telling{{Notification: &note}},
 		})
 		require.Len(t, messages, 1)
@@ -286,7 +286,7 @@ func TestCallsOfSlackGosClient(t *testing.T) {
 	ours := build(t, slack.Config{
 		AppURL: server.URL + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
 	}, receiverstest.Env(t, set(t)))
-	m := render(t, ours, group(1, nil))[0]
+	m := receiverstest.Render(t, ours, group(1, nil))[0]
 	post := func() (our, their error) {
 		_, _, their = theirs.PostMessageContext(t.Context(), "#ops", slackgo.MsgOptionText("x", false))
 		require.Equal(t, "application/x-www-form-urlencoded", form)

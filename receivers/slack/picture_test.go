@@ -68,7 +68,7 @@ func TestPictures(t *testing.T) {
 	} {
 		c.Locale = cmp.Or(c.Locale, relay.LocaleEnglish)
 		vendor, setup := inSandbox(t, c, sandbox.SlackHook{App: "Alert relay", Channel: "order-service"})
-		for _, m := range render(t, setup, receiverstest.Scene(t)) {
+		for _, m := range receiverstest.Render(t, setup, receiverstest.Scene(t)) {
 			_, err := setup.Send(t.Context(), m)
 			require.NoError(t, err)
 		}

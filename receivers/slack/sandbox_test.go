@@ -34,7 +34,7 @@ func TestSandboxTakesEveryForm(t *testing.T) {
 			}
 			for _, d := range deliveries {
 				before := len(vendor.Inbox(sandbox.InboxSlack))
-				for _, m := range render(t, setup, d) {
+				for _, m := range receiverstest.Render(t, setup, d) {
 					_, err := setup.Send(t.Context(), m)
 					require.NoError(t, err)
 				}
@@ -69,7 +69,7 @@ func TestSandboxRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, setup := inSandbox(t, slack.Config{}, tt.hook)
-			m := render(t, setup, receiverstest.Delivery(t, "single-firing"))[0]
+			m := receiverstest.Render(t, setup, receiverstest.Delivery(t, "single-firing"))[0]
 			for range tt.sends - 1 {
 				_, err := setup.Send(t.Context(), m)
 				require.NoError(t, err)

@@ -310,7 +310,7 @@ func TestGolden(t *testing.T) {
 
 func testGolden(t *testing.T, name string, s relay.Setup, d relay.Delivery) {
 	t.Helper()
-	messages := render(t, s, d)
+	messages := receiverstest.Render(t, s, d)
 	for _, m := range messages {
 		read(t, m)
 	}
@@ -351,16 +351,6 @@ func TestRequestsAreAsRecorded(t *testing.T) {
 	}
 }
 
-func render(t *testing.T, s relay.Setup, d relay.Delivery) []relay.Message {
-	t.Helper()
-	var err error
-	d.Destination, err = s.Destination(d.Notification())
-	require.NoError(t, err)
-	messages, err := s.Render(d)
-	require.NoError(t, err)
-	return messages
-}
-
 func TestChannelFromALabel(t *testing.T) {
 	t.Parallel()
 	s := build(t, item(t, fields), receiverstest.Env(t, set(t)))
@@ -369,7 +359,7 @@ func TestChannelFromALabel(t *testing.T) {
 	to, err := s.Destination(d.Notification())
 	require.NoError(t, err)
 	require.Equal(t, relay.Destination{Key: "#page-alerts", Address: "#page-alerts"}, to)
-	require.Equal(t, "#page-alerts", read(t, render(t, s, d)[0]).Channel)
+	require.Equal(t, "#page-alerts", read(t, receiverstest.Render(t, s, d)[0]).Channel)
 }
 
 func TestPeopleAreMentioned(t *testing.T) {
@@ -377,18 +367,18 @@ func TestPeopleAreMentioned(t *testing.T) {
 	d := receiverstest.Delivery(t, "single-firing")
 	d.People = []relay.Person{{Name: "alice", SlackID: "U01"}, {Name: "bob", Mobile: "138"}, {Name: "carol", SlackID: "U02"}}
 	url := slack.Config{APIURL: secret.New("https://hooks.slack.com/services/T/B/x")}
-	w := read(t, render(t, build(t, url, receiverstest.Env(t, set(t))), d)[0])
+	w := read(t, receiverstest.Render(t, build(t, url, receiverstest.Env(t, set(t))), d)[0])
 	require.True(t, strings.HasSuffix(w.Text, "* <@U01> <@U02>"), "the default text mentions")
 
 	url.Pretext, url.MessageText = new("for <@U02>"), "look:"
 	setup := build(t, url, receiverstest.Env(t, set(t)))
-	require.Equal(t, "<@U01>", strings.TrimPrefix(read(t, render(t, setup, d)[0]).Attachments[0].Pretext, "for <@U02> "))
+	require.Equal(t, "<@U01>", strings.TrimPrefix(read(t, receiverstest.Render(t, setup, d)[0]).Attachments[0].Pretext, "for <@U02> "))
 	d.Plain = true
-	require.True(t, strings.HasSuffix(read(t, render(t, setup, d)[0]).Text, "\n<@U01> <@U02>"))
+	require.True(t, strings.HasSuffix(read(t, receiverstest.Render(t, setup, d)[0]).Text, "\n<@U01> <@U02>"))
 
 	many := receiverstest.Many(500)
 	many.People = d.People
-	for n, m := range render(t, setup, many) {
+	for n, m := range receiverstest.Render(t, setup, many) {
 		require.Equal(t, n == 0, strings.Contains(string(m.Body), "U01"), "once is enough")
 	}
 }
@@ -407,7 +397,7 @@ func TestTitlesAreCutWhole(t *testing.T) {
 			t.Parallel()
 			s := build(t, slack.Config{APIURL: secret.New("https://example.com" + path), Title: &c.title},
 				receiverstest.Env(t, set(t)))
-			m := render(t, s, receiverstest.Delivery(t, "single-firing"))
+			m := receiverstest.Render(t, s, receiverstest.Delivery(t, "single-firing"))
 			require.Equal(t, c.want, read(t, m[0]).Attachments[0].Title)
 		})
 	}
@@ -422,7 +412,7 @@ func TestManyAlertsComeInNumberedParts(t *testing.T) {
 	}
 	s := build(t, c, receiverstest.Env(t, set(t)))
 	d := receiverstest.Many(1000)
-	messages := render(t, s, d)
+	messages := receiverstest.Render(t, s, d)
 	require.Len(t, messages, 5)
 	var all strings.Builder
 	omitted := 0
@@ -448,7 +438,7 @@ func TestSeveralNotificationsAreAllTold(t *testing.T) {
 	s := build(t, slack.Config{APIURL: secret.New("https://example.com" + path)}, receiverstest.Env(t, set(t)))
 	d := receiverstest.Delivery(t, "single-firing")
 	d.Tellings = append(d.Tellings, receiverstest.Delivery(t, "html-chars").Tellings...)
-	messages := render(t, s, d)
+	messages := receiverstest.Render(t, s, d)
 	require.Len(t, messages, 1)
 	check(t, messages[0])
 	for _, telling := range d.Tellings {
@@ -466,7 +456,7 @@ func TestANewURLNeedsNoReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "slack.url")
 	require.NoError(t, os.WriteFile(file, []byte(target+"/one\n"), 0o600))
 	s := build(t, slack.Config{APIURLFile: secret.File(file)}, receiverstest.Env(t, set(t)))
-	m := render(t, s, receiverstest.Delivery(t, "single-firing"))[0]
+	m := receiverstest.Render(t, s, receiverstest.Delivery(t, "single-firing"))[0]
 	_, err := s.Send(t.Context(), m)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, []byte(target+"/two"), 0o600))
@@ -658,7 +648,7 @@ func TestBlocksThatDoNotFitAreSplit(t *testing.T) {
 	s := build(t, slack.Config{
 		APIURL: secret.New("https://example.com" + path), Blocks: new(`[{{ range .Alerts }}` + block + `{{ end }}]`),
 	}, receiverstest.Env(t, set(t)))
-	messages := render(t, s, receiverstest.Many(120))
+	messages := receiverstest.Render(t, s, receiverstest.Many(120))
 	require.Len(t, messages, 3, "50 blocks each")
 	shown := map[string]int{}
 	for _, m := range messages {

@@ -16,6 +16,7 @@ import (
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/internal/fault"
 	"github.com/alertrelay/relay/internal/parts"
+	"github.com/alertrelay/relay/internal/sandbox"
 	"github.com/alertrelay/relay/internal/secret"
 	"github.com/alertrelay/relay/internal/strictyaml"
 	"github.com/alertrelay/relay/receivers/receiverstest"
@@ -43,11 +44,16 @@ func build(t *testing.T, c wechat.Config, g wechat.Globals) relay.Setup {
 	f := fault.New()
 	c.Validate(f)
 	require.Empty(t, f.All())
-	set, err := templates.New(templates.Config{Timezone: "Asia/Shanghai", Timeout: time.Minute})
-	require.NoError(t, err)
-	setup, err := wechat.New(c, receiverstest.Env(t, set))
+	setup, err := wechat.New(c, receiverstest.Env(t, set(t)))
 	require.NoError(t, err)
 	return setup
+}
+
+func set(t *testing.T) *templates.Set {
+	t.Helper()
+	set, err := templates.New(templates.Config{Timezone: "Asia/Shanghai", Timeout: time.Minute})
+	require.NoError(t, err)
+	return set
 }
 
 func TestContract(t *testing.T) {
@@ -73,6 +79,36 @@ func TestContract(t *testing.T) {
 			t.Helper()
 			require.LessOrEqual(t, len(m.Text), 2048)
 		},
+	})
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	receiverstest.RunTokens(t, set(t), func(t *testing.T, now func() time.Time) receiverstest.TokenVendor {
+		t.Helper()
+		box, err := sandbox.Start(sandbox.Options{Now: now})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, box.Close()) })
+		c := item(t, `{corp_id: ww1, agent_id: "1000002", to_user: alice, api_secret: `+corpSecret+`}`)
+		c.SetDefaults(wechat.Globals{
+			APIURL: box.WeCom.AddApp(sandbox.WeComApp{CorpID: "ww1", AgentID: 1000002, Secret: corpSecret, Name: "Alerts"}),
+		})
+		return receiverstest.TokenVendor{
+			New: func(env relay.Env) relay.Setup {
+				setup, err := wechat.New(c, env)
+				require.NoError(t, err)
+				return setup
+			},
+			Life:    sandbox.WeComTokenLife,
+			Revoke:  box.WeCom.Revoke,
+			Break:   func() { box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503)) },
+			Repair:  func() { box.WeCom.Repair(sandbox.AccountToken) },
+			Hang:    func(c <-chan struct{}) { box.WeCom.Inject(sandbox.AccountToken, sandbox.FaultHang(c)) },
+			Calls:   func() int { return len(box.Requests(sandbox.InboxWeCom)) },
+			Issued:  box.WeCom.Issued,
+			Told:    func() int { return len(box.Inbox(sandbox.InboxWeCom)) },
+			Secrets: []string{corpSecret},
+		}
 	})
 }
 
@@ -127,12 +163,7 @@ func TestGolden(t *testing.T) {
 			for _, story := range receiverstest.Stories() {
 				t.Run(messageType+"/"+story+"/"+locale, func(t *testing.T) {
 					t.Parallel()
-					d := receiverstest.Story(t, story)
-					var err error
-					d.Destination, err = s.Destination(d.Notification())
-					require.NoError(t, err)
-					messages, err := s.Render(d)
-					require.NoError(t, err)
+					messages := receiverstest.Render(t, s, receiverstest.Story(t, story))
 					receiverstest.Golden(t, filepath.Join(messageType, story+"."+locale), messages, *update)
 				})
 			}
@@ -216,15 +247,12 @@ receivers:
 		}
 		var n relay.Notification
 		require.NoError(t, json.Unmarshal([]byte(requests["/webhook?"]), &n))
-		d := relay.Delivery{ID: "1", Now: time.Now(), Tellings: []relay.Telling{{Notification: &n}}}
-		var err error
-		d.Destination, err = setup.Destination(&n)
-		require.NoError(t, err)
-		messages, err := setup.Render(d)
-		require.NoError(t, err)
+		messages := receiverstest.Render(t, setup, relay.Delivery{
+			ID: "1", Now: time.Now(), Tellings: []relay.Telling{{Notification: &n}},
+		})
 		require.Len(t, messages, 1)
 		require.Equal(t, bare(t, requests["/cgi-bin/message/send?access_token=t1"]), bare(t, string(messages[0].Body)))
-		_, err = setup.Send(t.Context(), messages[0])
+		_, err := setup.Send(t.Context(), messages[0])
 		require.NoError(t, err)
 		require.Equal(t, "/cgi-bin/message/send?access_token=t1", (<-got)[0])
 	}

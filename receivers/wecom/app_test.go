@@ -183,26 +183,12 @@ func TestAppGolden(t *testing.T) {
 					c := c
 					c.Locale, c.MaxParts = locale, 2
 					setup := buildApp(t, c, env, "http://localhost/cgi-bin")
-					messages := renderTo(t, setup, receiverstest.Story(t, story))
+					messages := receiverstest.Render(t, setup, receiverstest.Story(t, story))
 					receiverstest.Golden(t, filepath.Join("app", nameOf(c), story+"."+locale), messages, *update)
 				})
 			}
 		}
 	}
-}
-
-// renderTo renders a delivery to its destination.
-func renderTo(t *testing.T, setup relay.Setup, d relay.Delivery) []relay.Message {
-	t.Helper()
-	var err error
-	d.Destination, err = setup.Destination(d.Notification())
-	require.NoError(t, err)
-	messages, err := setup.Render(d)
-	require.NoError(t, err)
-	for n := range messages {
-		messages[n].Previous = d.Previous
-	}
-	return messages
 }
 
 func TestAppRecipients(t *testing.T) {

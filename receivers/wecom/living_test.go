@@ -1,12 +1,7 @@
 package wecom_test
 
 import (
-	"context"
-	"log/slog"
 	"net/netip"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,64 +12,38 @@ import (
 	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
-// stage is an application in the sandbox, on a clock that only the test moves.
+// stage is an application in the sandbox.
 type stage struct {
 	*sandbox.Sandbox
+	*receiverstest.Stage
 
 	t   *testing.T
 	api string
-	mu  sync.Mutex
-	now time.Time
-	env relay.Env
-	log *strings.Builder
 }
 
 func newStage(t *testing.T, change ...func(*sandbox.WeComApp)) *stage {
 	t.Helper()
-	s := &stage{t: t, now: receiverstest.Now, env: receiverstest.Env(t, words(t)), log: &strings.Builder{}}
-	s.env.Now, s.env.Cache = s.Now, receiverstest.NewCache(s.Now)
-	s.env.Logger = slog.New(slog.NewTextHandler(s.log, nil))
-	var err error
-	s.Sandbox, err = sandbox.Start(sandbox.Options{Now: s.Now})
+	s := &stage{t: t, Stage: receiverstest.NewStage(t, words(t))}
+	s.Sandbox, s.api = startApp(t, s.Now, change...)
+	return s
+}
+
+// startApp starts the application, and returns where its API is.
+func startApp(t *testing.T, now func() time.Time, change ...func(*sandbox.WeComApp)) (*sandbox.Sandbox, string) {
+	t.Helper()
+	box, err := sandbox.Start(sandbox.Options{Now: now})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, box.Close()) })
 	a := sandbox.WeComApp{CorpID: "ww1", AgentID: 1000002, Secret: corpSecret, Name: "Alerts"}
 	for _, f := range change {
 		f(&a)
 	}
-	s.api = s.WeCom.AddApp(a)
-	return s
+	return box, box.WeCom.AddApp(a)
 }
 
-func (s *stage) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *stage) advance(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = s.now.Add(d)
-}
-
-// tell sends a delivery as deliver does: with the handle of the one before, and once more when the token is stale.
 func (s *stage) tell(setup relay.Setup, d relay.Delivery, ref relay.Ref) (relay.Ref, error) {
 	s.t.Helper()
-	d.Previous, d.Now = ref, s.Now()
-	for _, m := range renderTo(s.t, setup, d) {
-		receipt, err := setup.Send(s.t.Context(), m)
-		if relay.KindOf(err) == relay.TokenExpired {
-			receipt, err = setup.Send(s.t.Context(), m)
-		}
-		if err != nil {
-			return ref, err
-		}
-		if receipt.Ref != "" {
-			ref = receipt.Ref
-		}
-	}
-	return ref, nil
+	return s.Tell(s.t, setup, d, ref)
 }
 
 func (s *stage) inbox() []sandbox.Message { return s.Inbox(sandbox.InboxWeCom) }
@@ -91,16 +60,16 @@ func told(t *testing.T, payload, id string) relay.Delivery {
 func TestCardIsUpdatedWhenAllIsWell(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, app("template_card"), s.env, s.api)
+	setup := buildApp(t, app("template_card"), s.Env(), s.api)
 	ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
 	require.NoError(t, err)
 	require.NotEmpty(t, ref)
-	s.advance(time.Hour)
+	s.Advance(time.Hour)
 	ref, err = s.tell(setup, told(t, "mixed-2", "b"), ref)
 	require.NoError(t, err)
 	require.Len(t, s.inbox(), 2)
 
-	setup = buildApp(t, app("template_card"), s.env, s.api) // a restart, or another replica
+	setup = buildApp(t, app("template_card"), s.Env(), s.api) // a restart, or another replica
 	ref, err = s.tell(setup, told(t, "single-resolved", "c"), ref)
 	require.NoError(t, err)
 	require.Len(t, s.inbox(), 2, "updated, and not told again")
@@ -140,7 +109,7 @@ func TestCardThatIsTooOld(t *testing.T) {
 			if tt.maxAge > 0 {
 				require.NoError(t, c.MaxAge.Set(tt.maxAge.String()))
 			}
-			setup := buildApp(t, c, s.env, s.api)
+			setup := buildApp(t, c, s.Env(), s.api)
 			ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
 			require.NoError(t, err)
 			if tt.before != nil {
@@ -149,7 +118,7 @@ func TestCardThatIsTooOld(t *testing.T) {
 			if name == "the handle of another version" {
 				ref = `{"codes":"?`
 			}
-			s.advance(tt.after)
+			s.Advance(tt.after)
 			_, err = s.tell(setup, told(t, "single-resolved", "c"), ref)
 			require.NoError(t, err)
 			require.Len(t, s.inbox(), 2)
@@ -170,7 +139,7 @@ func TestMoreThanACardIsToldWhenAllIsWell(t *testing.T) {
 			s := newStage(t)
 			c := app("template_card")
 			c.MaxParts = 2
-			setup := buildApp(t, c, s.env, s.api)
+			setup := buildApp(t, c, s.Env(), s.api)
 			ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
 			require.NoError(t, err)
 			grown := told(t, "single-firing", "b")
@@ -195,7 +164,7 @@ func TestCardIsUpdatedBySeveralMessages(t *testing.T) {
 	s := newStage(t)
 	c := app("template_card")
 	c.MaxParts = 2
-	setup := buildApp(t, c, s.env, s.api)
+	setup := buildApp(t, c, s.Env(), s.api)
 	ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
 	require.NoError(t, err)
 	end := receiverstest.Many(20)
@@ -213,7 +182,7 @@ func TestCardIsUpdatedBySeveralMessages(t *testing.T) {
 func TestCardIsNotOverwrittenByOldNews(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, app("template_card"), s.env, s.api)
+	setup := buildApp(t, app("template_card"), s.Env(), s.api)
 	ref, err := s.tell(setup, told(t, "single-firing", "a"), "")
 	require.NoError(t, err)
 	late := told(t, "single-resolved", "old")
@@ -238,13 +207,13 @@ func TestSandboxTakesApps(t *testing.T) {
 		t.Run(nameOf(c)+c.ChatID, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, func(a *sandbox.WeComApp) { a.Chats = []string{"room"} })
-			setup := buildApp(t, c, s.env, s.api)
+			setup := buildApp(t, c, s.Env(), s.api)
 			for _, story := range receiverstest.Stories() {
 				d := receiverstest.Story(t, story)
 				d.ID += story
 				_, err := s.tell(setup, d, "")
 				require.NoError(t, err, story)
-				s.advance(time.Minute)
+				s.Advance(time.Minute)
 			}
 			kinds := map[string]int{}
 			for _, m := range s.inbox() {
@@ -261,7 +230,7 @@ func TestSandboxTakesApps(t *testing.T) {
 func TestDuplicateCheck(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	setup := buildApp(t, app("text"), s.env, s.api)
+	setup := buildApp(t, app("text"), s.Env(), s.api)
 	s.WeCom.Inject(sandbox.AccountApp, sandbox.FaultDeliverThenClose())
 	_, err := s.tell(setup, told(t, "single-firing", "a"), "")
 	require.Equal(t, relay.Transient, relay.KindOf(err))
@@ -281,15 +250,15 @@ func TestPartOfTheRecipients(t *testing.T) {
 	})
 	c := app("text")
 	c.ToUser, c.ToParty, c.ToTag = "Alice|Carol", "1|7", "9"
-	setup := buildApp(t, c, s.env, s.api)
-	receipt, err := setup.Send(t.Context(), renderTo(t, setup, told(t, "single-firing", "a"))[0])
+	setup := buildApp(t, c, s.Env(), s.api)
+	receipt, err := setup.Send(t.Context(), receiverstest.Render(t, setup, told(t, "single-firing", "a"))[0])
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"user carol": "invaliduser", "party 7": "invalidparty", "tag 9": "invalidtag"}, receipt.Refused)
 	require.Equal(t, []string{"alice"}, s.inbox()[0].Mentioned)
 
 	c.ToUser, c.ToParty, c.ToTag = "carol", "", ""
-	setup = buildApp(t, c, s.env, s.api)
-	_, err = setup.Send(t.Context(), renderTo(t, setup, told(t, "single-firing", "b"))[0])
+	setup = buildApp(t, c, s.Env(), s.api)
+	_, err = setup.Send(t.Context(), receiverstest.Render(t, setup, told(t, "single-firing", "b"))[0])
 	require.Equal(t, relay.Refused, relay.KindOf(err))
 }
 
@@ -307,83 +276,29 @@ func TestAppRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, tt.change)
-			_, err := s.tell(buildApp(t, app("text"), s.env, s.api), told(t, "single-firing", "a"), "")
+			_, err := s.tell(buildApp(t, app("text"), s.Env(), s.api), told(t, "single-firing", "a"), "")
 			require.Equal(t, tt.want, relay.KindOf(err), "%s", err)
 			require.NotContains(t, err.Error(), corpSecret)
 		})
 	}
 }
 
-// Twenty replicas meet a token that has expired, or was taken back: one of them fetches another, and all get through.
-func TestOneRefreshForAllReplicas(t *testing.T) {
+func TestTokens(t *testing.T) {
 	t.Parallel()
-	for name, stale := range map[string]func(*stage){
-		"expired": func(s *stage) { s.advance(sandbox.WeComTokenLife - time.Second) },
-		"revoked": func(s *stage) { s.WeCom.Revoke() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStage(t)
-			replicas := make([]relay.Setup, 20)
-			for n := range replicas {
-				replicas[n] = buildApp(t, app("text"), s.env, s.api)
-			}
-			_, err := s.tell(replicas[0], told(t, "single-firing", "first"), "")
-			require.NoError(t, err)
-			stale(s)
-			var all sync.WaitGroup
-			errs := make([]error, len(replicas))
-			for n, setup := range replicas {
-				d := told(t, "single-firing", strconv.Itoa(n))
-				all.Go(func() { _, errs[n] = s.tell(setup, d, "") })
-			}
-			all.Wait()
-			for _, err := range errs {
-				require.NoError(t, err)
-			}
-			require.Equal(t, 2, s.WeCom.Issued(), "the first and one refresh")
-			require.Equal(t, 21, s.Counts(sandbox.InboxWeCom).Delivered)
-		})
-	}
-}
-
-// While the token endpoint is down everything waits, the endpoint is asked once in a while, and the log says it once.
-func TestTokenEndpointIsDown(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	setup := buildApp(t, app("text"), s.env, s.api)
-	s.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503))
-	for range 10 {
-		for range 5 {
-			_, err := s.tell(setup, told(t, "single-firing", "a"), "")
-			require.Equal(t, relay.Transient, relay.KindOf(err))
+	receiverstest.RunTokens(t, words(t), func(t *testing.T, now func() time.Time) receiverstest.TokenVendor {
+		t.Helper()
+		box, api := startApp(t, now)
+		return receiverstest.TokenVendor{
+			New:     func(env relay.Env) relay.Setup { return buildApp(t, app("text"), env, api) },
+			Life:    sandbox.WeComTokenLife,
+			Revoke:  box.WeCom.Revoke,
+			Break:   func() { box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503)) },
+			Repair:  func() { box.WeCom.Repair(sandbox.AccountToken) },
+			Hang:    func(c <-chan struct{}) { box.WeCom.Inject(sandbox.AccountToken, sandbox.FaultHang(c)) },
+			Calls:   func() int { return len(box.Requests(sandbox.InboxWeCom)) },
+			Issued:  box.WeCom.Issued,
+			Told:    func() int { return len(box.Inbox(sandbox.InboxWeCom)) },
+			Secrets: []string{corpSecret},
 		}
-		s.advance(10 * time.Second)
-	}
-	require.Equal(t, 1, strings.Count(s.log.String(), "\n"), s.log.String())
-	require.Len(t, s.Requests(sandbox.InboxWeCom), 10, "once in ten seconds, whoever asks")
-
-	s.WeCom.Repair(sandbox.AccountToken)
-	_, err := s.tell(setup, told(t, "single-firing", "a"), "")
-	require.NoError(t, err)
-	require.Contains(t, s.log.String(), "Access tokens can be fetched again")
-	require.NotContains(t, s.log.String(), corpSecret)
-}
-
-// A token endpoint that is slow keeps nobody longer than the send may take.
-func TestTokenEndpointIsSlow(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	setup := buildApp(t, app("text"), s.env, s.api)
-	release := make(chan struct{})
-	s.WeCom.Inject(sandbox.AccountToken, sandbox.FaultHang(release))
-	messages := renderTo(t, setup, told(t, "single-firing", "a"))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := setup.Send(ctx, messages[0])
-	require.Equal(t, relay.Transient, relay.KindOf(err))
-	close(release)
-	s.advance(10 * time.Second)
-	_, err = setup.Send(t.Context(), messages[0])
-	require.NoError(t, err)
+	})
 }

@@ -101,12 +101,12 @@ func resolvedCard(t *testing.T, vendor *sandbox.Sandbox, env relay.Env) int {
 		CorpID: c.CorpID, AgentID: 1000002, Secret: corpSecret, Name: "Alert relay",
 	}))
 	d := receiverstest.Scene(t)
-	receipt, err := setup.Send(t.Context(), renderTo(t, setup, d)[0])
+	receipt, err := setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
 	require.NoError(t, err)
 	n := d.Notification()
 	n.Status, n.Alerts[0].Status, n.Alerts[0].EndsAt = relay.StatusResolved, relay.StatusResolved, receiverstest.Now
 	d.ID, d.Previous = d.ID+"b", receipt.Ref
-	_, err = setup.Send(t.Context(), renderTo(t, setup, d)[0])
+	_, err = setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
 	require.NoError(t, err)
 	inbox := vendor.Inbox(sandbox.InboxWeCom)
 	return inbox[len(inbox)-1].Seq
