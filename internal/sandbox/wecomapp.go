@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -188,6 +189,7 @@ type wecomAppRequest struct {
 		Title       string `json:"title"`
 		Description string `json:"description"`
 		URL         string `json:"url"`
+		Button      string `json:"btntxt"`
 	} `json:"textcard"`
 	// Of an update.
 	ResponseCode string   `json:"response_code"`
@@ -258,7 +260,7 @@ func (w *WeCom) judgeApp(c *call) ruling {
 	out.Mentioned = to.reached
 	if m.Type == "textcard" {
 		out.Title, out.Text = r.Textcard.Title, r.Textcard.Description
-		out.Links = []Link{{r.Textcard.Title, r.Textcard.URL, ""}}
+		out.Links = []Link{{cmp.Or(r.Textcard.Button, "详情"), r.Textcard.URL, ""}}
 	}
 	if m.Type == "template_card" && m.Card.Type == "button_interaction" {
 		if a.tasks[m.Card.TaskID] {

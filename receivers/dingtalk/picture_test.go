@@ -2,6 +2,7 @@ package dingtalk_test
 
 import (
 	"cmp"
+	"maps"
 	"strconv"
 	"testing"
 
@@ -53,6 +54,7 @@ func TestPictures(t *testing.T) {
 		inbox := vendor.Inbox(sandbox.InboxDingTalk)
 		names[inbox[len(inbox)-1].Seq] = name
 	}
+	maps.Copy(names, ofApplication(t, vendor, env))
 	require.NoError(t, chromedp.Do(tab.Context,
 		chromedp.EmulateViewport(1600, 2400),
 		chromedp.Navigate(vendor.URL()+"/"),
@@ -62,4 +64,29 @@ func TestPictures(t *testing.T) {
 		tab.Picture(t, `#dingtalk .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
 	}
 	require.Empty(t, tab.Console())
+}
+
+// ofApplication sends two cards, of which one is over, and returns the numbers of their messages with their names.
+func ofApplication(t *testing.T, vendor *sandbox.Sandbox, env relay.Env) map[int]string {
+	t.Helper()
+	c := application(dingtalk.TypeCard)
+	c.Locale = relay.LocaleEnglish
+	setup := buildApp(t, c, env, vendor.DingTalk.AddApp(sandbox.DingTalkApp{
+		Key: "dingkey1", Secret: appSecret, RobotCode: "dingkey1", Robot: "Alert relay",
+		Groups: map[string]string{groupID: "Order service"}, Templates: []string{"alert.schema"},
+	}))
+	names := map[int]string{}
+	send := func(name string, d relay.Delivery) relay.Ref {
+		receipt, err := setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
+		require.NoError(t, err)
+		inbox := vendor.Inbox(sandbox.InboxDingTalk)
+		names[inbox[len(inbox)-1].Seq] = name
+		return receipt.Ref
+	}
+	another := receiverstest.Scene(t)
+	another.ID += "-another"
+	send("dingtalk-card", another)
+	ref := send("dingtalk-card-resolved", receiverstest.Scene(t))
+	send("dingtalk-card-resolved", receiverstest.SceneOver(t, ref))
+	return names
 }

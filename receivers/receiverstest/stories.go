@@ -116,6 +116,18 @@ func Scene(t *testing.T) relay.Delivery {
 	return d
 }
 
+// SceneOver is the delivery that says how the scene ended, as it follows the handle of what was said before.
+func SceneOver(t *testing.T, previous relay.Ref) relay.Delivery {
+	t.Helper()
+	d := Scene(t)
+	n := d.Notification()
+	a := &n.Alerts[0]
+	n.Status, a.Status, a.EndsAt = relay.StatusResolved, relay.StatusResolved, Now
+	a.Change, a.Duration = relay.ChangeResolved, Now.Sub(a.StartsAt)
+	d.ID, d.Previous = d.ID+"-over", previous
+	return d
+}
+
 // Scenes is a delivery of three such alerts, of which one is over.
 func Scenes(t *testing.T) relay.Delivery {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func TestPictures(t *testing.T) {
 		inbox := vendor.Inbox(sandbox.InboxWeCom)
 		names[inbox[len(inbox)-1].Seq] = name
 	}
-	names[resolvedCard(t, vendor, env)] = "wecom-resolved"
+	maps.Copy(names, ofApplication(t, vendor, env))
 	require.NoError(t, chromedp.Do(tab.Context,
 		chromedp.EmulateViewport(1600, 2400),
 		chromedp.Navigate(vendor.URL()+"/"),
@@ -92,22 +93,27 @@ func graph(t *testing.T) secret.File {
 	return secret.File(name)
 }
 
-// resolvedCard sends the card of an application, which is then updated, and returns the number of its message.
-func resolvedCard(t *testing.T, vendor *sandbox.Sandbox, env relay.Env) int {
+// ofApplication sends what robots cannot: a textcard, and two cards, of which one is over. It returns the numbers of the
+// messages with their names.
+func ofApplication(t *testing.T, vendor *sandbox.Sandbox, env relay.Env) map[int]string {
 	t.Helper()
-	c := app("template_card")
-	c.Locale = relay.LocaleEnglish
-	setup := buildApp(t, c, env, vendor.WeCom.AddApp(sandbox.WeComApp{
-		CorpID: c.CorpID, AgentID: 1000002, Secret: corpSecret, Name: "Alert relay",
-	}))
-	d := receiverstest.Scene(t)
-	receipt, err := setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
-	require.NoError(t, err)
-	n := d.Notification()
-	n.Status, n.Alerts[0].Status, n.Alerts[0].EndsAt = relay.StatusResolved, relay.StatusResolved, receiverstest.Now
-	d.ID, d.Previous = d.ID+"b", receipt.Ref
-	_, err = setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
-	require.NoError(t, err)
-	inbox := vendor.Inbox(sandbox.InboxWeCom)
-	return inbox[len(inbox)-1].Seq
+	api := vendor.WeCom.AddApp(sandbox.WeComApp{CorpID: "ww1", AgentID: 1000002, Secret: corpSecret, Name: "Alert relay"})
+	names := map[int]string{}
+	send := func(name, messageType string, d relay.Delivery) relay.Ref {
+		c := app(messageType)
+		c.Locale = relay.LocaleEnglish
+		setup := buildApp(t, c, env, api)
+		receipt, err := setup.Send(t.Context(), receiverstest.Render(t, setup, d)[0])
+		require.NoError(t, err)
+		inbox := vendor.Inbox(sandbox.InboxWeCom)
+		names[inbox[len(inbox)-1].Seq] = name
+		return receipt.Ref
+	}
+	send("wecom-textcard", wecom.TypeTextcard, receiverstest.Scene(t))
+	another := receiverstest.Scene(t)
+	another.ID += "-another"
+	send("wecom-firing", wecom.TypeTemplateCard, another)
+	ref := send("wecom-resolved", wecom.TypeTemplateCard, receiverstest.Scene(t))
+	send("wecom-resolved", wecom.TypeTemplateCard, receiverstest.SceneOver(t, ref))
+	return names
 }
