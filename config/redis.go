@@ -85,7 +85,7 @@ func (r *Redis) validate(f *fault.List) {
 		f.Addf("a password for Sentinel needs a master_name")
 	}
 	if r.TLSConfig != nil {
-		if err := r.TLSConfig.Validate(); err != nil {
+		if _, err := promconfig.NewTLSConfig(r.TLSConfig); err != nil { // which reads the files
 			f.In("tls_config").Addf("%s", err)
 		}
 	}
