@@ -66,18 +66,21 @@ func (f *fallbacks) exist(c *config.Config) {
 	}
 }
 
-// run looks until ctx ends.
+// run looks until ctx ends. Looks that fail in a row are told once.
 func (f *fallbacks) run(ctx context.Context) {
 	var took time.Duration
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(max(f.pause(), min(fallbackShare*took, fallbackPatient))):
 			began := time.Now()
-			if err := f.look(ctx); err != nil && ctx.Err() == nil {
+			err := f.look(ctx)
+			if err != nil && !failing && ctx.Err() == nil {
 				f.logger.ErrorContext(ctx, "Cannot look for what could not be told, or tell it elsewhere", "err", err)
 			}
+			failing = err != nil
 			took = time.Since(began)
 		}
 	}
