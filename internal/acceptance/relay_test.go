@@ -68,6 +68,14 @@ func startRelay(t *testing.T, window time.Duration) *relayProcess {
 // startRelayWith is startRelay with a section storage: and further keys of the section snapshots:.
 func startRelayWith(t *testing.T, window time.Duration, storage string, snapshots ...string) *relayProcess {
 	t.Helper()
+	r := newRelay(t, window, storage, snapshots...)
+	r.start(t)
+	return r
+}
+
+// newRelay is startRelayWith without the start.
+func newRelay(t *testing.T, window time.Duration, storage string, snapshots ...string) *relayProcess {
+	t.Helper()
 	vendors := startVendors(t)
 	config := configuration(t, map[string]any{
 		"Window":  window,
@@ -81,11 +89,9 @@ func startRelayWith(t *testing.T, window time.Duration, storage string, snapshot
 	file := filepath.Join(dir, "config.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
 	addr := parts.FreeAddress(t)
-	r := &relayProcess{url: "http://" + addr, vendors: vendors, args: []string{
+	return &relayProcess{url: "http://" + addr, vendors: vendors, args: []string{
 		"--config.file=" + file, "--storage.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr, "--log.level=debug",
 	}}
-	r.start(t)
-	return r
 }
 
 // configuration fills configText in.

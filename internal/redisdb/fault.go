@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -70,9 +71,10 @@ type health struct {
 	logger *slog.Logger
 	up     prometheus.Gauge
 
-	mu    sync.Mutex
-	cause error
-	since time.Time
+	mu     sync.Mutex
+	cause  error
+	since  time.Time
+	denied bool // whether cause is what the server itself says against this client
 }
 
 func (h *health) err() error {
@@ -88,7 +90,7 @@ func (h *health) good(ctx context.Context) {
 	if h.cause == nil {
 		return
 	}
-	h.cause = nil
+	h.cause, h.denied = nil, false
 	h.logger.InfoContext(ctx, "Redis is available again", "down", time.Since(h.since).Round(time.Millisecond))
 }
 
@@ -96,9 +98,18 @@ func (h *health) bad(ctx context.Context, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.up.Set(0)
-	if h.cause != nil {
+	if h.cause == nil {
+		h.since = time.Now()
+	} else if h.denied || !denied(err) {
 		return
 	}
-	h.cause, h.since = err, time.Now()
+	h.cause, h.denied = err, denied(err)
 	h.logger.ErrorContext(ctx, "Redis is unavailable: what needs it is refused or left out until it is back", "err", err)
+}
+
+// denied tells whether the server said why it does not speak with this client: it does not take its certificate, for
+// example. TLS 1.3 tells a client only after its first words, when a connection that breaks may come first.
+func denied(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == "remote error" // which is how crypto/tls calls one
 }

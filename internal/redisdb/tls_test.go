@@ -1,18 +1,13 @@
 package redisdb_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
+	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,13 +17,13 @@ import (
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	right, certificate, key := authority(t)
-	wrong, _, _ := authority(t)
+	server := parts.NewCertificate(t)
+	right, wrong := trust(t, server), trust(t, parts.NewCertificate(t))
 	address := parts.FreeAddress(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	parts.StartRedis(t, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key,
-		"--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
+	parts.StartRedis(t, "--tls-port", port, "--tls-cert-file", server.File, "--tls-key-file", server.Key,
+		"--tls-ca-cert-file", server.File, "--tls-auth-clients", "no")
 
 	use := func(c *tls.Config) error {
 		_, err := run(t, open(t, redisdb.Options{Addresses: []string{address}, TLS: c}), increment, 1)
@@ -44,29 +39,44 @@ func TestTLS(t *testing.T) {
 	require.ErrorIs(t, use(nil), redisdb.ErrUnavailable, "nothing is said in the open")
 }
 
-// authority makes a certificate for a server on loopback that vouches for itself, and returns who trusts it, and its files.
-func authority(t *testing.T) (pool *x509.CertPool, certificate, key string) {
+// trust is who trusts a certificate.
+func trust(t *testing.T, c parts.Certificate) *x509.CertPool {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	text, err := os.ReadFile(c.File)
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(text))
+	return pool
+}
+
+// TestAServerThatDoesNotTakeTheCertificate may say so only after the connection has broken some times: the log tells it all
+// the same, and once.
+func TestAServerThatDoesNotTakeTheCertificate(t *testing.T) {
+	t.Parallel()
+	server := parts.NewCertificate(t)
+	address := parts.FreeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	parts.StartRedis(t, "--tls-port", port, "--tls-cert-file", server.File, "--tls-key-file", server.Key,
+		"--tls-ca-cert-file", server.File, "--tls-auth-clients", "yes")
+	var log syncBuffer
+	db := open(t, redisdb.Options{
+		Addresses: []string{address}, TLS: &tls.Config{RootCAs: trust(t, server), MinVersion: tls.VersionTLS12},
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	const said = "remote error: tls: certificate required"
+	parts.WaitFor(t, "the log to say why", func() error {
+		_, err := run(t, db, increment, 1)
+		require.ErrorIs(t, err, redisdb.ErrUnavailable)
+		if !strings.Contains(log.String(), said) {
+			return err
+		}
+		return nil
+	})
+	for range 10 {
+		_, err := run(t, db, increment, 1)
+		require.ErrorIs(t, err, redisdb.ErrUnavailable)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	write := func(name, kind string, data []byte) string {
-		file := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600))
-		return file
-	}
-	parsed, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool = x509.NewCertPool()
-	pool.AddCert(parsed)
-	return pool, write("server.crt", "CERTIFICATE", der), write("server.key", "PRIVATE KEY", encoded)
+	require.Equal(t, 1, strings.Count(log.String(), said), log.String())
+	require.LessOrEqual(t, strings.Count(log.String(), "Redis is unavailable"), 2, log.String())
 }
