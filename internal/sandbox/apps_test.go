@@ -225,9 +225,60 @@ func TestDingTalkTokens(t *testing.T) {
 	clk.Advance(time.Second)
 	require.Equal(t, 200, call("POST", "/v1.0/robot/groupMessages/send", body).status)
 	sb.DingTalk.Revoke()
-	stale := call("POST", "/v1.0/robot/groupMessages/send", body)
-	require.Equal(t, 400, stale.status)
-	require.Contains(t, stale.body, "InvalidAuthentication")
+	stale := func() {
+		got := call("POST", "/v1.0/robot/groupMessages/send", body)
+		require.Equal(t, 400, got.status)
+		require.Contains(t, got.body, "InvalidAuthentication")
+	}
+	stale()
+
+	sb, clk, call = dingtalkApp(t, sandbox.DingTalkApp{})
+	clk.Advance(sandbox.DingTalkTokenLife - time.Second)
+	require.Equal(t, 200, call("POST", "/v1.0/robot/groupMessages/send", body).status)
+	clk.Advance(time.Second)
+	stale() // it has expired
+	require.Equal(t, 1, sb.DingTalk.Issued())
+}
+
+// The token endpoints can be slow, or down, while everything else is as always.
+func TestTokenEndpointsInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*sandbox.Sandbox) (method, url, body string, inject func(string, ...sandbox.Fault)){
+		"dingtalk": func(sb *sandbox.Sandbox) (method, url, body string, inject func(string, ...sandbox.Fault)) {
+			api := sb.DingTalk.AddApp(sandbox.DingTalkApp{Key: "k", Secret: "s"})
+			return http.MethodPost, api + "/v1.0/oauth2/accessToken", `{"appKey":"k","appSecret":"s"}`, sb.DingTalk.Inject
+		},
+		"wecom": func(sb *sandbox.Sandbox) (method, url, body string, inject func(string, ...sandbox.Fault)) {
+			api := sb.WeCom.AddApp(sandbox.WeComApp{CorpID: "ww", AgentID: 7, Secret: "s"})
+			return http.MethodGet, api + "gettoken?corpid=ww&corpsecret=s", "", sb.WeCom.Inject
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sb, _ := start(t)
+			method, url, body, inject := open(sb)
+			token := func() (reply, error) {
+				return try(t, url, body, func(r *http.Request) { r.Method = method })
+			}
+			inject(sandbox.AccountToken, sandbox.FaultStatus(503))
+			down, err := token()
+			require.NoError(t, err)
+			require.Equal(t, 503, down.status)
+
+			release, answers := make(chan struct{}), make(chan reply, 2)
+			inject(sandbox.AccountToken, sandbox.FaultHang(release))
+			for range 2 { // one of them has to wait
+				go func() {
+					got, _ := token()
+					answers <- got
+				}()
+			}
+			require.Equal(t, 200, (<-answers).status)
+			require.Empty(t, answers)
+			close(release)
+			require.Equal(t, 200, (<-answers).status)
+		})
+	}
 }
 
 func TestDingTalkAppAnswers(t *testing.T) {

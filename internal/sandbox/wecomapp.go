@@ -91,6 +91,15 @@ func (w *WeCom) Revoke() {
 	}
 }
 
+// Forget deletes all cards, as recalling them does: what they were can be updated no more.
+func (w *WeCom) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.apps {
+		clear(a.cards)
+	}
+}
+
 // Issued is how many times access tokens were asked for with success.
 func (w *WeCom) Issued() int {
 	w.mu.Lock()

@@ -100,6 +100,7 @@ func TestCardThatIsTooOld(t *testing.T) {
 			_, err := s.tell(setup, told(s.t, "single-resolved", "x"), ref)
 			require.NoError(s.t, err)
 		}},
+		"deleted":                       {before: func(s *stage, _ relay.Setup, _ relay.Ref) { s.WeCom.Forget() }},
 		"the handle of another version": {},
 	} {
 		t.Run(name, func(t *testing.T) {
