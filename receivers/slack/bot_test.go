@@ -431,6 +431,86 @@ func TestABotsChannelIsADestinationOfItsOwn(t *testing.T) {
 	require.ErrorContains(t, err, "channel")
 }
 
+// A channel may be named by its id, too.
+func TestABotsChannelByID(t *testing.T) {
+	t.Parallel()
+	c := newChannel(t, slack.Config{}, sandbox.SlackBot{})
+	c.tell(group(1, nil))
+	heads, _ := c.shown()
+	byID := build(t, slack.Config{
+		AppURL: c.vendor.URL() + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: heads[0].Slack.Channel,
+	}, receiverstest.Env(t, set(t)))
+	_, err := byID.Send(t.Context(), receiverstest.Render(t, byID, group(1, nil))[0])
+	require.NoError(t, err)
+	heads, _ = c.shown()
+	require.Equal(t, "ops", heads[1].Group)
+}
+
+// A pause that Slack asks of an update is for all updates of the app, whichever replica sends them to whichever channel, and
+// for nothing else.
+func TestAPauseOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status     int
+		retryAfter string
+		body       string
+		want       time.Duration
+	}{
+		"with a delay":       {http.StatusTooManyRequests, "30", `{"ok":false,"error":"ratelimited"}`, 30 * time.Second},
+		"without one":        {http.StatusTooManyRequests, "", `{"ok":false,"error":"ratelimited"}`, time.Second},
+		"within a 200":       {http.StatusOK, "30", `{"ok":false,"error":"ratelimited"}`, 30 * time.Second},
+		"within a 200, bare": {http.StatusOK, "", `{"ok":false,"error":"ratelimited"}`, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := receiverstest.HTTPVendor(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/api/chat.update" {
+					receiverstest.Answer(http.StatusOK, `{"ok":true,"channel":"C1","ts":"1.1"}`)(w, r)
+					return
+				}
+				if tt.retryAfter != "" {
+					w.Header().Set("Retry-After", tt.retryAfter)
+				}
+				receiverstest.Answer(tt.status, tt.body)(w, r)
+			})(t)
+			stage := receiverstest.NewStage(t, set(t))
+			replicas := map[string]relay.Setup{}
+			for _, channel := range []string{"#ops", "#pay"} {
+				replicas[channel] = build(t, slack.Config{
+					AppURL: target + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: channel,
+				}, stage.Env())
+			}
+			update := func(channel string) (wait time.Duration, send func() error) {
+				s := replicas[channel]
+				d := group(1, nil)
+				first, err := s.Send(t.Context(), receiverstest.Render(t, s, d)[0])
+				require.NoError(t, err)
+				require.False(t, first.NoSlot, "a post takes a slot of its channel")
+				d.Previous = first.Ref
+				messages := receiverstest.Render(t, s, d)
+				require.True(t, messages[0].OwnRate)
+				require.False(t, messages[1].OwnRate, "the reply")
+				wait, err = s.Integration.(relay.Pacer).Wait(t.Context(), messages[0])
+				require.NoError(t, err)
+				return wait, func() error {
+					_, err := s.Send(t.Context(), messages[0])
+					return err
+				}
+			}
+			wait, send := update("#ops")
+			require.Zero(t, wait)
+			err := send()
+			require.Equal(t, relay.RateLimited, relay.KindOf(err))
+			require.Equal(t, tt.want, relay.RetryAfter(err))
+			wait, _ = update("#pay")
+			require.Equal(t, tt.want, wait)
+			stage.Advance(tt.want)
+			wait, _ = update("#pay")
+			require.Zero(t, wait)
+		})
+	}
+}
+
 func TestTheSandboxRefusesABot(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

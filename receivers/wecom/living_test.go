@@ -286,20 +286,25 @@ func TestAppRefusals(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	receiverstest.RunTokens(t, words(t), func(t *testing.T, now func() time.Time) receiverstest.TokenVendor {
-		t.Helper()
-		box, api := startApp(t, now)
-		return receiverstest.TokenVendor{
-			New:     func(env relay.Env) relay.Setup { return buildApp(t, app("text"), env, api) },
-			Life:    sandbox.WeComTokenLife,
-			Revoke:  box.WeCom.Revoke,
-			Break:   func() { box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503)) },
-			Repair:  func() { box.WeCom.Repair(sandbox.AccountToken) },
-			Hang:    func(c <-chan struct{}) { box.WeCom.Inject(sandbox.AccountToken, sandbox.FaultHang(c)) },
-			Calls:   func() int { return len(box.Requests(sandbox.InboxWeCom)) },
-			Issued:  box.WeCom.Issued,
-			Told:    func() int { return len(box.Inbox(sandbox.InboxWeCom)) },
-			Secrets: []string{corpSecret},
-		}
-	})
+	for name, as40014 := range map[string]bool{"42001": false, "40014": true} { // what WeCom calls a stale one
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiverstest.RunTokens(t, words(t), func(t *testing.T, now func() time.Time) receiverstest.TokenVendor {
+				t.Helper()
+				box, api := startApp(t, now, func(a *sandbox.WeComApp) { a.ExpiredAs40014 = as40014 })
+				return receiverstest.TokenVendor{
+					New:     func(env relay.Env) relay.Setup { return buildApp(t, app("text"), env, api) },
+					Life:    sandbox.WeComTokenLife,
+					Revoke:  box.WeCom.Revoke,
+					Break:   func() { box.WeCom.Break(sandbox.AccountToken, sandbox.FaultStatus(503)) },
+					Repair:  func() { box.WeCom.Repair(sandbox.AccountToken) },
+					Hang:    func(c <-chan struct{}) { box.WeCom.Inject(sandbox.AccountToken, sandbox.FaultHang(c)) },
+					Calls:   func() int { return len(box.Requests(sandbox.InboxWeCom)) },
+					Issued:  box.WeCom.Issued,
+					Told:    func() int { return len(box.Inbox(sandbox.InboxWeCom)) },
+					Secrets: []string{corpSecret},
+				}
+			})
+		})
+	}
 }
