@@ -130,10 +130,15 @@ func (d *Deliverer) paced(
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	wait, err := pacer.Wait(ctx, a.message)
-	if other := slices.IndexFunc(parts, func(m relay.Message) bool { return !m.OwnRate }); wait > 0 && other > 0 {
-		return slices.Concat(parts[other:], parts[:other]), 0, nil
+	other := slices.IndexFunc(parts, func(m relay.Message) bool { return !m.OwnRate })
+	if wait == 0 || other < 0 {
+		return parts, wait, err
 	}
-	return parts, wait, err
+	turned := slices.Concat(parts[other:], parts[:other])
+	for n := range turned { // the last one that is sent has the last number: by that the history knows the end
+		turned[n].Part = parts[n].Part
+	}
+	return turned, 0, nil
 }
 
 // parts returns what is left to send: as it was rendered before, or rendered now.

@@ -86,6 +86,8 @@ func TestWhatHasToWaitLetsTheOthersGoFirst(t *testing.T) {
 		require.Equal(t, outbox.Outcome{Result: outbox.Release, After: 30 * time.Second, Items: []string{"g-1"}}, o[1])
 		require.Len(t, p.deliveries(), 1)
 		require.Equal(t, relay.Ref("r"), p.messages()[1].Previous)
+		require.Equal(t, 1, o[0].Part)
+		require.Equal(t, 2, o[2].Part, "the last part ends the delivery")
 	})
 }
 
