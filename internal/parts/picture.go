@@ -10,6 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Pictures takes pictures of messages in an inbox of the sandbox, which shows its page at url: those that names has by their
+// numbers. The page must be clean.
+func (t *Tab) Pictures(tb testing.TB, url, inbox string, names map[int]string, update bool) {
+	tb.Helper()
+	require.NoError(tb, chromedp.Do(t.Context, chromedp.EmulateViewport(1600, 2400), chromedp.Navigate(url),
+		chromedp.WaitVisible(chromedp.CSS("#"+inbox+" .msg"))))
+	for seq, name := range names {
+		t.Picture(tb, "#"+inbox+` .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, update)
+	}
+	require.Empty(tb, t.Console())
+}
+
 // Picture takes a picture of the first element at a CSS selector and, when update is set, keeps it for the documentation:
 // docs/images/<name>.png. The element's siblings are hidden for it: a chat that scrolls would show them instead.
 func (t *Tab) Picture(tb testing.TB, selector, name string, update bool) {

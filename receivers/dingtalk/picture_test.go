@@ -3,10 +3,8 @@ package dingtalk_test
 import (
 	"cmp"
 	"maps"
-	"strconv"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -55,15 +53,7 @@ func TestPictures(t *testing.T) {
 		names[inbox[len(inbox)-1].Seq] = name
 	}
 	maps.Copy(names, ofApplication(t, vendor, env))
-	require.NoError(t, chromedp.Do(tab.Context,
-		chromedp.EmulateViewport(1600, 2400),
-		chromedp.Navigate(vendor.URL()+"/"),
-		chromedp.WaitVisible(chromedp.CSS("#dingtalk .msg")),
-	))
-	for seq, name := range names {
-		tab.Picture(t, `#dingtalk .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
-	}
-	require.Empty(t, tab.Console())
+	tab.Pictures(t, vendor.URL()+"/", sandbox.InboxDingTalk, names, *update)
 }
 
 // ofApplication sends two cards, of which one is over, and returns the numbers of their messages with their names.

@@ -1,10 +1,8 @@
 package wechat_test
 
 import (
-	"strconv"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay/internal/parts"
@@ -30,13 +28,5 @@ func TestPictures(t *testing.T) {
 		inbox := vendor.Inbox(sandbox.InboxWeCom)
 		names[inbox[len(inbox)-1].Seq] = "wechat-" + messageType
 	}
-	require.NoError(t, chromedp.Do(tab.Context,
-		chromedp.EmulateViewport(1600, 1200),
-		chromedp.Navigate(vendor.URL()+"/"),
-		chromedp.WaitVisible(chromedp.CSS("#wecom .msg")),
-	))
-	for seq, name := range names {
-		tab.Picture(t, `#wecom .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
-	}
-	require.Empty(t, tab.Console())
+	tab.Pictures(t, vendor.URL()+"/", sandbox.InboxWeCom, names, *update)
 }

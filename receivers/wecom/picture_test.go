@@ -10,10 +10,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -60,15 +58,7 @@ func TestPictures(t *testing.T) {
 		names[inbox[len(inbox)-1].Seq] = name
 	}
 	maps.Copy(names, ofApplication(t, vendor, env))
-	require.NoError(t, chromedp.Do(tab.Context,
-		chromedp.EmulateViewport(1600, 2400),
-		chromedp.Navigate(vendor.URL()+"/"),
-		chromedp.WaitVisible(chromedp.CSS("#wecom .msg")),
-	))
-	for seq, name := range names {
-		tab.Picture(t, `#wecom .msg[data-seq="`+strconv.Itoa(seq)+`"]`, name, *update)
-	}
-	require.Empty(t, tab.Console())
+	tab.Pictures(t, vendor.URL()+"/", sandbox.InboxWeCom, names, *update)
 }
 
 // graph draws what a job of somebody's might: the share of orders that fail, and the limit.
