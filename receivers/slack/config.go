@@ -130,6 +130,7 @@ func (c *Config) SetDefaults(g Globals) {
 			c.AppToken, c.AppTokenFile = g.SlackAppToken, g.SlackAppTokenFile
 		}
 	}
+	c.adoptBot()
 	if c.isBot() {
 		c.AppURL = cmp.Or(c.AppURL, g.SlackAppURL, defaultAppURL)
 		c.UpdateMessage, c.Thread = cmp.Or(c.UpdateMessage, new(true)), cmp.Or(c.Thread, new(true))
@@ -157,6 +158,18 @@ func (c *Config) SetDefaults(g Globals) {
 			*text = byDefault(name)
 		}
 	}
+}
+
+// adoptBot takes an item in the form that Alertmanager's update_message needs: the address of chat.postMessage as api_url,
+// and the token in http_config.
+func (c *Config) adoptBot() {
+	if c.isBot() || c.HTTPConfig == nil || c.HTTPConfig.Authorization == nil || checkAppURL(c.APIURL.Reveal()) != nil {
+		return
+	}
+	own, token := *c.HTTPConfig, c.HTTPConfig.Authorization
+	own.Authorization = nil
+	c.HTTPConfig, c.AppURL, c.APIURL = &own, c.APIURL.Reveal(), secret.String{}
+	c.AppToken, c.AppTokenFile = secret.New(string(token.Credentials)), secret.File(token.CredentialsFile)
 }
 
 // isBot reports whether the item posts as a bot.

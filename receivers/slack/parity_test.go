@@ -143,8 +143,9 @@ func testBotParity(t *testing.T, updates bool) {
 	app := "app_url: " + vendor + "/api/chat.postMessage\napp_token: " + botToken
 	theirApp := app
 	if updates { // it takes this of Slack itself alone, and panics when there is an app_token
-		theirApp = "api_url: https://slack.com/api/chat.postMessage\nhttp_config: {authorization: {credentials: " + botToken +
-			"}, proxy_url: '" + vendor + "', tls_config: {insecure_skip_verify: true}}"
+		const token = "/api/chat.postMessage\nhttp_config: {authorization: {credentials: " + botToken + "}"
+		app = "api_url: " + vendor + token + "}"
+		theirApp = "api_url: https://slack.com" + token + ", proxy_url: '" + vendor + "', tls_config: {insecure_skip_verify: true}}"
 	}
 	am := parts.StartAlertmanager(t, binary, `
 route: {receiver: ops, group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}

@@ -525,6 +525,33 @@ slack_app_url: https://slack.com/api/chat.postMessage
 	require.Equal(t, "https://slack.com/api/chat.postMessage", c.AppURL)
 }
 
+// Alertmanager's update_message needs an item of this form, which has the token of the bot in http_config.
+func TestABotOfAlertmanagersIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	const text = `
+api_url: https://slack.com/api/chat.postMessage
+channel: '#ops'
+update_message: true
+http_config: {proxy_url: 'http://proxy.example.com', authorization: {`
+	c := item(t, text+`credentials: xoxb-1}}`)
+	given := c.HTTPConfig
+	c.SetDefaults(slack.Globals{})
+	f := fault.New()
+	c.Validate(f)
+	require.Empty(t, f.All())
+	require.Equal(t, "xoxb-1", c.AppToken.Reveal())
+	require.Equal(t, "https://slack.com/api/chat.postMessage", c.AppURL)
+	require.True(t, c.APIURL.IsZero())
+	require.Nil(t, c.HTTPConfig.Authorization)
+	require.Equal(t, "http://proxy.example.com", c.HTTPConfig.ProxyURL.String())
+	require.NotNil(t, given.Authorization, "what others may share is left alone")
+
+	c = item(t, text+`credentials_file: slack.token}}`)
+	c.SetDefaults(slack.Globals{})
+	require.Equal(t, secret.File("slack.token"), c.AppTokenFile)
+	require.True(t, c.AppToken.IsZero())
+}
+
 func TestEveryFaultIsToldWithItsKey(t *testing.T) {
 	t.Parallel()
 	bad := secret.New("hooks.slack.com" + path)
