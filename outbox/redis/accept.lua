@@ -11,7 +11,11 @@
 -- Answers {0, id, entries stored}, {1, id of the first copy} or {2}: full.
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
 -- Invariant: once the mark says that a state was accepted, its entries are pending.
-return each(function()
+
+-- order is when it is accepted, which says what is newer: a clock that was set back counts on from where it was.
+local order
+
+local function accept()
   local slot, state, id, about = A[1], A[2], A[4], A[6]
   local web = P .. WEB .. id
   local last, at, known = marked(slot)
@@ -53,8 +57,9 @@ return each(function()
   end
 
   -- When it is accepted says what is newer, so a clock that was set back counts on from where it was.
-  local order, stored, fields = tonumber(call('HGET', P .. STATE, 'order')) or 0, {}, {}
-  order = us(order > now and order + 1 or now)
+  order = order or tonumber(call('HGET', P .. STATE, 'order')) or 0
+  order = order > now and order + 1 or now
+  local score, stored, fields = us(order), {}, {}
   local function store(field, value)
     fields[#fields + 1], fields[#fields + 2] = field, value
     size = size + #value
@@ -67,16 +72,20 @@ return each(function()
     if not stored[k] then store('b' .. k, A[bodies + 1 + k]) end
     stored[k] = true
     call('HSET', P .. LANE .. lane, 's', A[at + 4], 'peer', A[at + 3])
-    call('ZADD', P .. WAITING, order, id .. '-' .. n)
-    enqueue(lane, queue, A[at + 2], queue .. ' ' .. order .. ' 0 ' .. k .. ' 0 0 ' .. id .. '-' .. n)
+    local entry = id .. '-' .. n
+    enqueue(lane, queue, A[at + 2], queue .. ' ' .. score .. ' 0 ' .. k .. ' 0 0 ' .. entry, score, entry)
   end
   if #kept > 0 then
-    call('HINCRBY', P .. STATE, 'bytes', size)
-    call('HSET', P .. STATE, 'order', order)
+    bytes = bytes + size
     local last = #fields
     fields[last + 1], fields[last + 2], fields[last + 3], fields[last + 4] = 'o', #kept, 'z', size
     for at = 1, #fields, 1000 do call('HSET', web, unpack(fields, at, math.min(at + 999, #fields))) end
   end
   event('accepted', id, #kept, about, '')
   return {0, id, #kept}
+end
+
+return each(accept, function()
+  arrive()
+  if #entries > 0 then call('HSET', P .. STATE, 'order', us(order)) end
 end)

@@ -9,8 +9,9 @@ local function failed(why)
   return {err = string.find(why, '^%u+ ') and why or 'ERR ' .. why}
 end
 
--- each takes the step of each call and answers what they answer. One that fails takes no other with it.
-local function each(step)
+-- each takes the step of each call and answers what they answer. One that fails takes no other with it. What several
+-- of them change is written at the end, once.
+local function each(step, write)
   local answers, at = {}, 3
   while at <= #ARGV do
     A = {}
@@ -19,5 +20,6 @@ local function each(step)
     local ok, answer = pcall(step)
     answers[#answers + 1] = ok and answer or failed(answer)
   end
+  write()
   return answers
 end

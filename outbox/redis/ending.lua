@@ -1,4 +1,8 @@
--- Scripts that end entries.
+-- Scripts that end entries. What entries have in common is written by depart, once in a run.
+
+-- departures has of each queue how many entries end, and the limiters it can be told with, if it is known which. Entries
+-- are those that end, keys what goes with them, and bytes is how much that frees.
+local departures, entries, keys, bytes = {}, {}, {}, 0
 
 -- open reads what is stored of an entry that is to end.
 local function open(it)
@@ -14,31 +18,42 @@ local function bury(lane, it, n, outcome)
   call('ZADD', P .. DIED, NOW, it.id)
 end
 
--- finish forgets an entry; with the last one of its webhook that goes too. It tells whether its queue has nothing
--- pending any more.
-local function finish(it)
-  call('ZREM', P .. WAITING, it.id)
+-- finish forgets an entry; with the last one of its webhook that goes too.
+local function finish(it, limiters)
+  entries[#entries + 1] = it.id
   if it.open == 1 or it.open and call('HINCRBY', it.web, 'o', -1) == 0 then
-    call('DEL', it.web)
-    call('HINCRBY', P .. STATE, 'bytes', -it.size)
+    keys[#keys + 1], bytes = it.web, bytes + it.size
   else
     call('HDEL', it.web, 'e' .. it.n, 'x' .. it.n, it.own and it.body or '')
   end
-  if call('HINCRBY', P .. PENDING, it.queue, -1) > 0 then return false end
-  call('HDEL', P .. PENDING, it.queue)
-  return true
+  local q = departures[it.queue] or {entries = 0}
+  departures[it.queue], q.entries, q.limiters = q, q.entries + 1, limiters
 end
 
 -- after puts a lane whose first n items have ended back into line in the queue of the next one, behind the others, or
 -- keeps what is known of it for the retention when there is no next one.
 local function after(lane, n, retention, queue)
-  call('LTRIM', P .. ITEMS .. lane, n, -1)
   call('HDEL', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'rest', 'reason', 'detail', 'due',
     'place', 'lease', 'rigid')
   if not queue then
+    keys[#keys + 1] = P .. ITEMS .. lane
     call('PEXPIRE', P .. LANE .. lane, retention)
     return
   end
+  call('LTRIM', P .. ITEMS .. lane, n, -1)
   line('RPUSH', queue, lane)
   overflow(lane)
+end
+
+local function depart()
+  many('ZREM', P .. WAITING, entries)
+  many('DEL', nil, keys)
+  if bytes > 0 then call('HINCRBY', P .. STATE, 'bytes', -bytes) end
+  for queue, q in pairs(departures) do
+    if call('HINCRBY', P .. PENDING, queue, -q.entries) <= 0 then
+      call('HDEL', P .. PENDING, queue)
+      -- The limits of a queue that has nothing pending do not count any more.
+      for limiter in string.gmatch(q.limiters or '', string.rep('.', 22)) do wake(limiter) end
+    end
+  end
 end

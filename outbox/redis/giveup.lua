@@ -43,4 +43,5 @@ for _, l in ipairs(lanes) do
   end
   after(l.lane, #l.items, ARGV[4], nil)
 end
+depart()
 return {#lanes, more, ended}

@@ -46,8 +46,8 @@ for _, l in ipairs(letters) do
   call('HSET', P .. WEB .. web, 'e' .. n, v[2], 'x' .. n, v[8], 'b' .. body, v[9])
   call('HINCRBY', P .. WEB .. web, 'o', 1)
   call('HINCRBY', P .. WEB .. web, 'z', size)
-  call('HINCRBY', P .. STATE, 'bytes', size)
-  call('ZADD', P .. WAITING, NOW, l.id)
-  enqueue(v[4], v[6], v[7], v[6] .. ' ' .. v[5] .. ' ' .. NOW .. ' ' .. body .. ' 0 0 ' .. l.id)
+  enqueue(v[4], v[6], v[7], v[6] .. ' ' .. v[5] .. ' ' .. NOW .. ' ' .. body .. ' 0 0 ' .. l.id, NOW, l.id)
+  bytes = bytes + size
 end
+arrive()
 return answer

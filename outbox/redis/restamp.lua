@@ -10,7 +10,7 @@ call('ZREM', P .. ENDS, '')
 for at = 5, #ARGV, 3 do
   local limiter, nonce = ARGV[at], ARGV[at + 1]
   if not call('ZSCORE', P .. FLIGHT .. limiter, nonce) then
-    stamp(limiter, nonce, now - ARGV[at + 2], call('HGET', P .. LIMITER .. limiter, 'per'))
+    stamp(limiter, {us(now - ARGV[at + 2]), nonce}, call('HGET', P .. LIMITER .. limiter, 'per'))
   end
 end
 remember(ARGV[3], ARGV[4])

@@ -11,7 +11,7 @@
 -- Answers 1, 0 when the lease is stale, or 2 when a digest has a rest: nothing has changed then.
 -- First write: a removal, so that a full Redis can be drained.
 -- Invariant: an entry ends only by the lease that has it; a slot is in use from the claim until a window after this.
-return each(function()
+local function settle()
   local nonce, result, ends, pause, hold = A[1], A[2], A[3] == '1', tonumber(A[5]), tonumber(A[6])
   local lease = call('HGET', P .. LEASES, nonce)
   if not lease then return 0 end
@@ -33,18 +33,19 @@ return each(function()
   if #lanes > 1 and A[12] ~= '' then return 2 end
 
   call('HDEL', P .. LEASES, nonce)
-  call('ZREM', P .. ENDS, nonce)
-  call('ZREM', P .. FLIGHT .. id, nonce)
-  local limiter = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
-  if A[15] == '1' then count(id, nonce, limiter[1], limiter[2]) end
+  local limiter = limiterOf(id)
+  nonces[#nonces + 1], limiter.sends[#limiter.sends + 1] = nonce, nonce
+  if A[15] == '1' then
+    limiter.stamps[#limiter.stamps + 1], limiter.stamps[#limiter.stamps + 2] = NOW, nonce
+  end
   if hold > 0 then
     stopLimiter(id, now + hold, A[7])
-  elseif limiter[3] and result == 'sent' then
+    limiter.probing = true
+  elseif limiter.probing and result == 'sent' then
     call('HDEL', P .. LIMITER .. id, 'probing')
+    limiter.probing = false
   end
-  if limiter[4] then wake(id) end
 
-  local quiet
   for i, l in ipairs(lanes) do
     local key, items = P .. LANE .. l.lane, l.items
     local has = call('HMGET', key, 'tries', 'newest')
@@ -59,7 +60,7 @@ return each(function()
       end
       for _, it in ipairs(items) do
         if result == 'dead' then bury(l.lane, it, try, A[13]) end
-        quiet = finish(it) or quiet
+        finish(it, names)
       end
       after(l.lane, #items, A[14], l.next)
     else
@@ -67,7 +68,10 @@ return each(function()
       back(l.lane, items[1].queue, i)
     end
   end
-  -- The limits of a queue that has nothing pending do not count any more.
-  if quiet then for limiter in string.gmatch(names, string.rep('.', 22)) do wake(limiter) end end
   return 1
+end
+
+return each(settle, function()
+  release()
+  depart()
 end)

@@ -1,10 +1,31 @@
 -- The settle: what becomes of a limiter, and of lanes that go on.
 
--- count counts the send that ends. No more stamps are kept than any limit ever asked for, but always some, for an
--- integration with a limit that comes to share the limiter with one without.
-local function count(limiter, nonce, per, most)
-  stamp(limiter, nonce, now, per)
-  if now % 8 == 0 then call('ZREMRANGEBYRANK', P .. STAMPS .. limiter, 0, -1 - math.max(32, tonumber(most) or 0)) end
+-- nonces are of the leases that end in this run, and limiters those that they had a slot of.
+local nonces, limiters = {}, {}
+
+-- limiterOf is a limiter with the sends of it that end, and the stamps that count them.
+local function limiterOf(id)
+  local l = limiters[id]
+  if not l then
+    local has = call('HMGET', P .. LIMITER .. id, 'per', 'most', 'probing', 'wait')
+    l = {per = has[1], most = tonumber(has[2]) or 0, probing = has[3], wait = has[4], sends = {}, stamps = {}}
+    limiters[id] = l
+  end
+  return l
+end
+
+-- release frees the slots of the leases that end. No more stamps are kept than any limit ever asked for, but always some,
+-- for an integration with a limit that comes to share the limiter with one without.
+local function release()
+  many('ZREM', P .. ENDS, nonces)
+  for id, l in pairs(limiters) do
+    many('ZREM', P .. FLIGHT .. id, l.sends)
+    if #l.stamps > 0 then
+      stamp(id, l.stamps, l.per)
+      if now % 8 == 0 then call('ZREMRANGEBYRANK', P .. STAMPS .. id, 0, -1 - math.max(32, l.most)) end
+    end
+    if l.wait then wake(id) end
+  end
 end
 
 -- stopLimiter holds a limiter until the given time, or as long as it is held already.
@@ -70,7 +91,7 @@ local function settleFold(nonce, from, lane)
   local folded = A[2] == 'folded'
   if #A > 16 and #A ~= 36 or folded and #A == 16 or not folded and A[2] ~= 'release' then return 0 end
   call('HDEL', P .. LEASES, nonce)
-  call('ZREM', P .. ENDS, nonce)
+  nonces[#nonces + 1] = nonce
   call('ZREM', P .. FOLDS, nonce)
   if not folded then
     if A[11] == '1' then call('HSET', P .. LANE .. lane, 'rigid', 1) end

@@ -1,9 +1,10 @@
 -- Scripts that count sends.
 
--- stamp counts a send that ended then, once. It is kept for as long as the widest limit ever asked for.
-local function stamp(limiter, nonce, at, per)
+-- stamp counts sends, pairs of when one ended and its nonce, each once. They are kept for as long as the widest limit ever
+-- asked for.
+local function stamp(limiter, sends, per)
   local key = P .. STAMPS .. limiter
-  call('ZADD', key, 'GT', us(at), nonce)
+  call('ZADD', key, 'GT', unpack(sends))
   call('PEXPIRE', key, 60000 + math.max(60000, math.ceil((tonumber(per) or 0) / 1000)))
 end
 

@@ -14,7 +14,7 @@ local function lapse(nonce)
     return
   end
   call('ZREM', P .. FLIGHT .. id, nonce)
-  stamp(id, nonce, math.min(tonumber(stop), now), call('HGET', P .. LIMITER .. id, 'per'))
+  stamp(id, {us(math.min(tonumber(stop), now)), nonce}, call('HGET', P .. LIMITER .. id, 'per'))
   wake(id)
   for at = #lanes - 23, 1, -24 do
     local lane = string.sub(lanes, at, at + 21)
