@@ -63,23 +63,26 @@ func (r *Redis) Find(ctx context.Context, keys []Key) ([]relay.Snapshot, error) 
 	if len(keys) == 0 {
 		return found, nil
 	}
-	pipeline := r.db.Client().Pipeline()
-	answers := make([]*goredis.StringCmd, len(keys))
+	commands := make([]redisdb.Command, len(keys))
 	for i, key := range keys {
-		answers[i] = pipeline.GetRange(ctx, r.prefix+string(key), 0, MaxValue)
+		key := r.prefix + string(key)
+		commands[i] = redisdb.Command{"getrange", key, 0, MaxValue}
 	}
-	if _, err := pipeline.Exec(ctx); err != nil && !ofOneKey(err) {
-		return nil, fmt.Errorf("find snapshots: %w", r.db.Fault(ctx, err))
+	answers, err := r.db.Do(ctx, commands)
+	if err != nil {
+		return nil, fmt.Errorf("find snapshots: %w", err)
 	}
 	for i, answer := range answers {
-		value, err := answer.Bytes()
-		switch {
-		case ofOneKey(err):
+		switch value := answer.(type) {
+		case error:
+			if !ofOneKey(value) {
+				return nil, fmt.Errorf("find snapshots: %w", r.db.Fault(ctx, value))
+			}
 			r.metrics.unreadable.Inc()
-		case err != nil:
-			return nil, fmt.Errorf("find snapshots: %w", r.db.Fault(ctx, err))
-		case len(value) > 0:
-			found[i] = r.metrics.read(value)
+		case string:
+			if value != "" {
+				found[i] = r.metrics.read([]byte(value))
+			}
 		}
 	}
 	return found, nil

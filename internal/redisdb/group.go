@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -12,15 +13,16 @@ import (
 // Bounds of what travels together.
 const (
 	// pipelines is how many groups are under way at the same time, of durable calls and of others. One would leave Redis
-	// idle while it waits for an fsync or a replica.
-	pipelines     = 4
+	// idle while the relay reads and sends; with more the groups are smaller, and each costs both a trip.
+	pipelines     = 2
 	maxGroup      = 128
 	maxGroupBytes = 1 << 20
 )
 
-// A pending call waits for its answer.
+// A pending call of a script, or some commands for one server, wait for their answer.
 type pending struct {
 	Call
+	commands []Command // instead of the script, or none
 
 	ctx    context.Context // the caller's
 	done   chan struct{}
@@ -33,10 +35,32 @@ func (p *pending) end(answer any, err error) {
 	close(p.done)
 }
 
+// put has a call sent with those that come at the same time.
+func (db *DB) put(ctx context.Context, queue chan<- *pending, p *pending) error {
+	select {
+	case queue <- p:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotRun, ctx.Err())
+	case <-db.done:
+		return fmt.Errorf("%w: %w", ErrNotRun, goredis.ErrClosed)
+	}
+}
+
+// wait returns the answer once it is there.
+func (p *pending) wait(ctx context.Context) (any, error) {
+	select {
+	case <-p.done:
+		return p.answer, p.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
 // size is about what the call takes on the wire.
 func (p *pending) size() int {
-	n := 0
-	for _, arg := range p.Args { // the head is short
+	n := 16 * len(p.commands) // which are short, as the head is
+	for _, arg := range p.Args {
 		switch v := arg.(type) {
 		case string:
 			n += len(v)
@@ -104,7 +128,7 @@ func (db *DB) nodes(ctx context.Context, group []*pending) map[*goredis.Client][
 			p.end(nil, fmt.Errorf("%w: %w", ErrNotRun, err))
 			continue
 		}
-		client, err := db.node(ctx, p.Keys[0])
+		client, err := db.nodeOf(ctx, p)
 		if err != nil {
 			p.end(nil, fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err)))
 			continue
@@ -112,6 +136,14 @@ func (db *DB) nodes(ctx context.Context, group []*pending) map[*goredis.Client][
 		nodes[client] = append(nodes[client], p)
 	}
 	return nodes
+}
+
+// nodeOf is the server that a call goes to. Commands are for the only one that there is.
+func (db *DB) nodeOf(ctx context.Context, p *pending) (*goredis.Client, error) {
+	if p.commands != nil {
+		return db.client.(*goredis.Client), nil
+	}
+	return db.node(ctx, p.Keys[0])
 }
 
 // node is the server that a key belongs to.
@@ -133,7 +165,11 @@ func (db *DB) pipe(
 ) (unknown []*pending) {
 	pipeline, runs := client.Pipeline(), runsOf(calls)
 	for _, r := range runs {
-		r.answer = eval(ctx, pipeline, r)
+		if r.commands() {
+			r.sent = send(ctx, pipeline, r.calls[0].commands)
+		} else {
+			r.sent = append(r.sent, eval(ctx, pipeline, r))
+		}
 	}
 	var acks *goredis.Cmd
 	if durable { // on this very connection: it counts what was written by it
@@ -141,8 +177,8 @@ func (db *DB) pipe(
 	}
 	began := time.Now()
 	_, err := pipeline.Exec(ctx)
-	db.metrics.sent(len(calls), time.Since(began))
-	if err != nil && !anyFailed(runs) { // there was no connection, because the server refused it
+	db.metrics.sent(scripts(runs), time.Since(began))
+	if err != nil && !slices.ContainsFunc(runs, func(r *run) bool { return anyFailed(r.sent) }) { // there was no connection, because the server refused it
 		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err))
 		for _, p := range calls {
 			p.end(nil, err)

@@ -41,7 +41,7 @@ func newMetrics(o Options, client goredis.UniversalClient) *metrics {
 		}),
 		duration: f.NewHistogram(prometheus.HistogramOpts{
 			Name:    "relay_redis_round_trip_seconds",
-			Help:    "How long Redis takes for the scripts that travel together, replicas included.",
+			Help:    "How long Redis takes for what travels together, replicas included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7),
 		}),
 	}

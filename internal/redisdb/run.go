@@ -8,19 +8,22 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A run is one run of a script, for one call or, of a joint script, for several.
+// A run is one run of a script, for one call or, of a joint script, for several; or it is some commands of one caller.
 type run struct {
-	calls  []*pending
-	args   []any
-	answer *goredis.Cmd
+	calls []*pending
+	args  []any
+	sent  []*goredis.Cmd // one, or those commands
 }
+
+// commands tells whether there is no script to run.
+func (r *run) commands() bool { return r.calls[0].Script == nil }
 
 // runsOf puts calls together that can share a run.
 func runsOf(calls []*pending) []*run {
 	var all []*run
 	for _, p := range calls {
-		at := -1
-		if p.Script.joint {
+		at, joint := -1, p.Script != nil && p.Script.joint
+		if joint {
 			at = slices.IndexFunc(all, func(r *run) bool { return r.calls[0].joins(p) })
 		}
 		if at < 0 {
@@ -29,7 +32,7 @@ func runsOf(calls []*pending) []*run {
 		}
 		r := all[at]
 		r.calls = append(r.calls, p)
-		if p.Script.joint {
+		if joint {
 			r.args = append(r.args, len(p.Args))
 		}
 		r.args = append(r.args, p.Args...)
@@ -44,7 +47,12 @@ func (p *pending) joins(other *pending) bool {
 
 // each tells what each call of the run is answered, or why it is not.
 func (r *run) each(do func(p *pending, answer any, err error)) {
-	answer, err := r.answer.Result()
+	if r.commands() {
+		answers, err := answersOf(r.sent)
+		do(r.calls[0], answers, err)
+		return
+	}
+	answer, err := r.sent[0].Result()
 	if errors.Is(err, goredis.Nil) {
 		err = nil
 	}
@@ -69,8 +77,19 @@ func (r *run) each(do func(p *pending, answer any, err error)) {
 // errAnswers is what a joint script answers that has not one answer for each call.
 var errAnswers = errors.New("not one answer for each call")
 
-func anyFailed(runs []*run) bool {
-	return slices.ContainsFunc(runs, func(r *run) bool { return r.answer.Err() != nil })
+// scripts counts the runs that are of a script.
+func scripts(runs []*run) int {
+	n := 0
+	for _, r := range runs {
+		if !r.commands() {
+			n++
+		}
+	}
+	return n
+}
+
+func anyFailed(sent []*goredis.Cmd) bool {
+	return slices.ContainsFunc(sent, func(c *goredis.Cmd) bool { return c.Err() != nil })
 }
 
 // An evaluator has a pipeline run a script: by its name, which the server may have forgotten, or by its text.

@@ -62,22 +62,15 @@ func (db *DB) Run(ctx context.Context, c Call) (any, error) {
 	if c.Durable && db.options.MinAcks > 0 {
 		queue = db.durable
 	}
-	select {
-	case queue <- p:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("redis: %s: %w: %w", c.Script.Name, ErrNotRun, ctx.Err())
-	case <-db.done:
-		return nil, fmt.Errorf("redis: %s: %w: %w", c.Script.Name, ErrNotRun, goredis.ErrClosed)
+	err := db.put(ctx, queue, p)
+	var answer any
+	if err == nil {
+		answer, err = p.wait(ctx)
 	}
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("redis: %s: %w: %w", c.Script.Name, ErrUnavailable, ctx.Err())
+	if err != nil {
+		return nil, fmt.Errorf("redis: %s: %w", c.Script.Name, err)
 	}
-	if p.err != nil {
-		return nil, fmt.Errorf("redis: %s: %w", c.Script.Name, p.err)
-	}
-	return p.answer, nil
+	return answer, nil
 }
 
 // load makes the scripts known to a server. It is a courtesy: what fails here is a NOSCRIPT later, or an error of the

@@ -7,14 +7,23 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/internal/redisdb"
 	"github.com/alertrelay/relay/outbox"
 )
 
-// Recall implements outbox.Store.
+// Recall implements outbox.Store. What is no duplicate and has no alert to keep from being forgotten needs no script.
 func (s *Store) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error) {
+	mark, saved, err := s.peek(ctx, q)
+	if err != nil {
+		return outbox.Known{}, err
+	}
+	if !strings.HasPrefix(mark, string(q.State[:])) && !slices.ContainsFunc(saved, s.seenLongAgo) {
+		return knownOf(q, saved)
+	}
 	args := make([]any, 0, 5+len(q.Alerts))
 	args = append(args, keyOf(q.Slot), q.State[:], q.Window.Microseconds(), s.options.Retention.Milliseconds(),
 		s.seenEvery().Microseconds())
@@ -32,13 +41,54 @@ func (s *Store) Recall(ctx context.Context, q outbox.Query) (outbox.Known, error
 	case !ok || len(l) != 1+len(q.Alerts):
 		return outbox.Known{}, unexpected(s.scripts.recall)
 	}
+	return knownOf(q, l[1:])
+}
+
+// peek reads what was last accepted in a slot, and what is saved with alerts, nil for what was never seen.
+func (s *Store) peek(ctx context.Context, q outbox.Query) (mark string, saved []any, err error) {
+	args := make([]any, 0, 2+len(q.Alerts))
+	args = append(args, "mget", s.prefix[0]+"mark:"+keyOf(q.Slot))
+	for _, k := range q.Alerts {
+		args = append(args, s.prefix[0]+"saved:"+alertKey(k))
+	}
+	answers, err := s.db.Do(ctx, []redisdb.Command{args})
+	if err != nil {
+		return "", nil, unavailable("recall", err)
+	}
+	switch values := answers[0].(type) {
+	case error:
+		return "", nil, unavailable("recall", s.db.Fault(ctx, values))
+	case []any:
+		return text(values[0]), values[1:], nil
+	default:
+		return "", nil, unavailable("recall", errAnswer)
+	}
+}
+
+// seenLongAgo tells whether what is saved with an alert may soon be forgotten. As long as the server's clock is not known
+// it may.
+func (s *Store) seenLongAgo(saved any) bool {
+	value, ok := saved.(string)
+	if !ok {
+		return false
+	}
+	now, known := s.clock.now(s.now())
+	return !known || now.Sub(fromMicros(value[:min(len(value), savedTime)])) > s.seenEvery()
+}
+
+// savedTime is how many digits of a time what is saved begins with.
+const savedTime = 16
+
+// knownOf reads what is saved with the alerts of a query.
+func knownOf(q outbox.Query, saved []any) (outbox.Known, error) {
 	known := outbox.Known{Saved: map[relay.AlertKey]relay.Saved{}}
 	for i, k := range q.Alerts {
-		value, ok := l[1+i].(string)
+		value, ok := saved[i].(string)
 		if !ok {
 			continue
 		}
-		if known.Saved[k], err = decodeSaved(value); err != nil {
+		var err error
+		if known.Saved[k], err = decodeSaved(value[min(len(value), savedTime):]); err != nil {
 			return outbox.Known{}, fmt.Errorf("%w: saved of %s: %w", outbox.ErrUnavailable, k.Fingerprint, err)
 		}
 	}

@@ -100,8 +100,9 @@ func (s *Store) claimed(
 	ctx context.Context, answer []any, until time.Time,
 ) ([]outbox.Batch, time.Duration, error) {
 	var wait time.Duration
+	now := fromMicros(text(answer[2]))
+	s.clock.set(now, s.now())
 	if due := fromMicros(text(answer[3])); !due.IsZero() {
-		now := fromMicros(text(answer[2]))
 		if s.options.Now != nil {
 			now = s.options.Now()
 		}

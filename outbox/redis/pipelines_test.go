@@ -52,7 +52,7 @@ func TestCallersShareRoundTrips(t *testing.T) {
 	scriptsNow, tripsNow := roundTrips(t, registry)
 	scripts, trips = scriptsNow-scripts, tripsNow-trips
 	t.Logf("%d webhooks: %d scripts in %d round trips, which the server read in %d", webhooks, scripts, trips, read)
-	require.Equal(t, webhooks, scripts)
+	require.Less(t, scripts, webhooks/8, "accepts share runs")
 	require.Less(t, trips, webhooks/8)
 	require.Less(t, read, webhooks/4, "a long one is read in pieces of 16 KB")
 }

@@ -4,7 +4,7 @@
 -- ARGV[3]  slot   [4] state   [5] window, microseconds   [6] retention, ms
 -- ARGV[7]  how long what is saved may go untouched, microseconds; then the keys of alerts
 --
--- Answers {1, id of the first copy}, or {0, for each alert what is saved with it, or false}.
+-- Answers {1, id of the first copy}, or {0, for each alert the time and what is saved with it, or false}.
 -- First write: a duplicate's event, so that waiting for replicas means something.
 -- Invariant: what is saved with an alert that goes on is never forgotten.
 local last, at, id = marked(ARGV[3])
@@ -19,6 +19,6 @@ for at = 8, #ARGV do
   if value and now - tonumber(string.sub(value, 1, 16)) > tonumber(ARGV[7]) then
     call('SET', key, NOW .. string.sub(value, 17), 'PX', ARGV[6])
   end
-  answer[#answer + 1] = value and string.sub(value, 17)
+  answer[#answer + 1] = value
 end
 return answer

@@ -70,6 +70,7 @@ type Store struct {
 
 	id    string // of this process
 	sends sends
+	clock serverClock
 	lost  prometheus.Counter
 
 	claiming sync.Mutex // held during a claim: they go one after another
