@@ -127,7 +127,7 @@ func (d *Deliverer) paced(
 		return parts, 0, nil
 	}
 	a.address(parts[0])
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
 	wait, err := pacer.Wait(ctx, a.message)
 	other := slices.IndexFunc(parts, func(m relay.Message) bool { return !m.OwnRate })

@@ -69,6 +69,7 @@ const (
 	claimTimeout  = 5 * time.Second // for the store to answer a claim
 	settleTimeout = 5 * time.Second // for the store to answer one try to settle
 	settlePause   = 200 * time.Millisecond
+	paceTimeout   = 2 * time.Second // for a Pacer to say when a message may go
 	maxClaimPause = 5 * time.Second // between claims while the store fails
 	sendMargin    = 5 * time.Second // of the lease that must be left when a send's timeout ends
 )
