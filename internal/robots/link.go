@@ -23,7 +23,7 @@ func DefaultButtons() []Button {
 		{`{{ word "source" }}`, `{{ .Source }}`},
 		{`{{ word "silence" }}`, `{{ .Silence }}`},
 		{`{{ word "runbook" }}`, `{{ .Runbook }}`},
-		{`{{ word "trace" }}`, `{{ .Snapshot.TraceURL }}`},
+		{`{{ word "trace" }}`, `{{ httpURL .Snapshot.TraceURL }}`},
 	}
 }
 

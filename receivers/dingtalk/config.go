@@ -148,7 +148,7 @@ func DefaultParams() map[string]string {
 		"source_url":  `{{ .Source }}`,
 		"silence_url": `{{ .Silence }}`,
 		"runbook_url": `{{ .Runbook }}`,
-		"trace_url":   `{{ .Snapshot.TraceURL }}`,
+		"trace_url":   `{{ httpURL .Snapshot.TraceURL }}`,
 	}
 }
 

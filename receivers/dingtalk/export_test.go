@@ -6,3 +6,9 @@ import "github.com/alertrelay/relay/internal/httpclient"
 func Classify(status int, body []byte, token string) error {
 	return classify(&httpclient.Response{Status: status, Body: body}, token)
 }
+
+// RobotTypes are the message types of a robot.
+func RobotTypes() []string { return robotTypes() }
+
+// AppTypes are those of an application.
+func AppTypes() []string { return appTypes() }

@@ -2,6 +2,7 @@ package email_test
 
 import (
 	"io"
+	"mime"
 	"net"
 	"strings"
 	"testing"
@@ -103,6 +104,12 @@ func check(t *testing.T, m relay.Message) {
 		require.Len(t, values, 1, name)
 	}
 	require.NotEmpty(t, mail.subject)
+	for name := range mail.Header {
+		value, err := new(mime.WordDecoder).DecodeHeader(mail.Get(name))
+		require.NoError(t, err, name)
+		receiverstest.RequireTame(t, value)
+	}
+	require.Empty(t, mail.Get("Bcc"))
 	require.NotEmpty(t, m.Text)
 	require.Less(t, len(e.Mail), 1<<20)
 	for line := range strings.SplitSeq(e.Mail, "\r\n") {
@@ -112,7 +119,11 @@ func check(t *testing.T, m relay.Message) {
 	}
 	for _, p := range mail.parts {
 		require.NotEmpty(t, p.body)
+		receiverstest.RequireTame(t, strings.ReplaceAll(p.body, "\r\n", "\n"))
+		require.NotContains(t, p.body, "<@")
 		if p.mediaType == "text/html" {
+			require.NotRegexp(t, `(href|src)="?(https?://evil|javascript:|data:)`, p.body)
+			require.NotContains(t, p.body, "onclick=\"x")
 			require.NotContains(t, p.body, "<script")
 			require.NotContains(t, p.body, "<b>bold")
 		}

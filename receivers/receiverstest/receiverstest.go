@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -322,13 +323,16 @@ func (c contract) testEveryAlert() {
 	rapid.Check(t, func(r *rapid.T) {
 		d := Many(rapid.SampledFrom([]int{1, 2, 3, 7, 20, 60}).Draw(r, "alerts"))
 		for i := range d.Notification().Alerts {
-			more := strings.Repeat("磁盘 🔥", rapid.SampledFrom([]int{0, 0, 1, 40}).Draw(r, "more"))
+			more := strings.Repeat(anyText().Draw(r, "more"), rapid.SampledFrom([]int{0, 0, 1, 40}).Draw(r, "times"))
 			d.Notification().Alerts[i].Annotations["summary"] += more
 		}
 		told := map[string]int{}
 		counted := 0
 		for _, m := range b.render(d) {
 			counted += m.Omitted
+			if m.Omitted > 0 {
+				require.Contains(r, m.Text, strconv.Itoa(m.Omitted), "how many are only counted is said")
+			}
 			for _, a := range d.Notification().Alerts {
 				if strings.Contains(m.Text, a.Labels["instance"]) {
 					told[a.Labels["instance"]]++
@@ -403,16 +407,39 @@ func (c contract) testHostile() {
 			s.Check(t, m)
 		}
 	}
+	if s.Templates == (Words{}) {
+		return // which make nothing harmless
+	}
+	for _, plain := range []bool{false, true} {
+		for _, digest := range []bool{false, true} {
+			d := Hostile(t)
+			d.Plain = plain
+			if digest {
+				d.Tellings = append(d.Tellings, Hostile(t).Tellings...)
+			}
+			for _, m := range b.render(d) {
+				s.Check(t, m)
+				RequireTame(t, m.Text)
+				var body any
+				require.NoError(t, json.Unmarshal(m.Body, &body))
+				if fields, ok := body.(map[string]any); ok {
+					delete(fields, "mail") // encoded: its own Check reads it
+				}
+				for _, text := range Strings(body) {
+					RequireTame(t, text)
+					require.NotContains(t, text, "javascript:")
+					require.NotContains(t, text, "data:text")
+				}
+			}
+		}
+	}
 }
 
 // testAnyText renders alerts with values of any length and any characters.
 func (c contract) testAnyText() {
 	t, s := c.t, c.Suite
 	b := s.build(t, s.Vendor(t))
-	text := rapid.StringOf(rapid.OneOf(
-		rapid.RuneFrom([]rune("磁盘空间不足，请检查🔥👩‍👩‍👧‍👦\u202e\u2067עבריתعربى\x00\x01\x1b\u2028<>&\"'`*_[]()#@|\\\r\n\t")),
-		rapid.Rune(),
-	))
+	text := anyText()
 	rapid.Check(t, func(r *rapid.T) {
 		d := Many(rapid.IntRange(1, 12).Draw(r, "alerts"))
 		n := d.Notification()
@@ -436,6 +463,14 @@ func (c contract) testAnyText() {
 			s.Check(t, m)
 		}
 	})
+}
+
+// anyText draws Chinese, emoji, text from right to left, control characters and markup, and whatever else there is.
+func anyText() *rapid.Generator[string] {
+	return rapid.StringOf(rapid.OneOf(
+		rapid.RuneFrom([]rune("磁盘空间不足，请检查🔥👩‍👩‍👧‍👦\u202e\u2067עבריתعربى\x00\x01\x1b\u2028<>&\"'`*_[]()#@|\\\r\n\t")),
+		rapid.Rune(),
+	))
 }
 
 func (c contract) testPlain() {

@@ -35,7 +35,7 @@ func Story(t *testing.T, name string) relay.Delivery {
 	case "50-alerts":
 		return Delivery(t, "group-50-firing")
 	case "hostile":
-		return Delivery(t, "html-chars")
+		return Hostile(t)
 	case "unicode":
 		return Delivery(t, "unicode")
 	case "cut":
@@ -145,4 +145,25 @@ func Scenes(t *testing.T) relay.Delivery {
 		a.Snapshot = one.Alerts[0].Snapshot
 	}
 	return d
+}
+
+// RequireMatrix fails when a message type lacks the golden request of a story in a language, or has one of none: folders
+// are those of testdata, one for each message type.
+func RequireMatrix(t *testing.T, folders ...string) {
+	t.Helper()
+	var wanted []string
+	for _, story := range Stories() {
+		for _, locale := range []string{relay.LocaleEnglish, relay.LocaleChinese} {
+			wanted = append(wanted, story+"."+locale+".golden.json")
+		}
+	}
+	for _, folder := range folders {
+		files, err := os.ReadDir(filepath.Join("testdata", folder))
+		require.NoError(t, err)
+		var names []string
+		for _, f := range files {
+			names = append(names, f.Name())
+		}
+		require.ElementsMatch(t, wanted, names, folder)
+	}
 }

@@ -227,7 +227,7 @@ func check(t *testing.T, m relay.Message) {
 	require.LessOrEqual(t, utf8.RuneCountInString(w.Text), 4000)
 	require.LessOrEqual(t, utf8.RuneCountInString(strings.Join(texts, "")), 8000+3*1100)
 	for _, text := range texts {
-		for _, active := range []string{"<!", "<@", "<#", "<https://evil", "\u202e"} {
+		for _, active := range []string{"<!", "<@", "<#", "<https://evil", "<b>", "<a ", "@here", "@all", "\u202e"} {
 			require.NotContains(t, text, active)
 		}
 	}
@@ -288,6 +288,12 @@ func item(t *testing.T, text string) slack.Config {
 	var c slack.Config
 	require.NoError(t, yaml.UnmarshalWithOptions([]byte(text), &c, yaml.Strict()))
 	return c
+}
+
+// TestGoldenIsComplete: whoever adds a form of message records all there is to tell in it.
+func TestGoldenIsComplete(t *testing.T) {
+	t.Parallel()
+	receiverstest.RequireMatrix(t, "blocks", "attachment", "bot")
 }
 
 // TestGolden: what Slack gets of each notification, in each form and language.

@@ -135,7 +135,7 @@ func DefaultFields() []Field {
 		{Title: `{{ word "room" }}`, Value: `{{ .Snapshot.RoomID | short 60 | plain }}`},
 		{
 			Title: `{{ word (origin "trace" .Snapshot) }}`, Value: `{{ .Snapshot.TraceID | short 60 | plain }}`,
-			URL: `{{ .Snapshot.TraceURL }}`,
+			URL: `{{ httpURL .Snapshot.TraceURL }}`,
 		},
 		{Title: `{{ word (origin "client" .Snapshot) }}`, Value: `{{ client .Snapshot | short 60 | plain }}`},
 	}

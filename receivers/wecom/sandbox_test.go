@@ -80,6 +80,10 @@ func TestSandboxTakesEachType(t *testing.T) {
 			kinds := map[string]int{}
 			for _, m := range vendor.Inbox(sandbox.InboxWeCom) {
 				require.Empty(t, m.Flags, m.Text)
+				require.False(t, m.MentionAll, m.Text)
+				for _, who := range m.Mentioned {
+					require.Contains(t, []string{"13800000000", "a01", "alice"}, who, "whom nobody configured")
+				}
 				kinds[m.Type]++
 			}
 			require.Positive(t, kinds[c.MessageType], kinds)
