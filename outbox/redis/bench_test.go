@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
@@ -197,4 +198,50 @@ func BenchmarkSettle(b *testing.B) {
 			s.report()
 		})
 	}
+}
+
+// BenchmarkMemory tells how much of a redis-server's memory there is in what: an entry that waits, with all that comes with
+// it; a group that has ended; of it the dedupe mark; an event of the history.
+func BenchmarkMemory(b *testing.B) {
+	const entries = 20_000
+	for range b.N {
+		s := newBenchmark(b, 0)
+		empty := s.memory()
+		parallel(64, entries, func(int64) { s.accept() })
+		waiting := s.memory()
+		for told := 0; told < entries; {
+			for _, batch := range s.claim(256) {
+				s.settle(batch, outbox.Outcome{Result: outbox.Sent, Items: []string{batch.Lanes[0].Items[0].ID}, Part: 1, Parts: 1})
+				told++
+			}
+		}
+		ended := s.memory()
+		s.remove("mark:*")
+		unmarked := s.memory()
+		s.remove("history")
+		forgotten := s.memory()
+		per := func(bytes, n float64, unit string) { b.ReportMetric(bytes/n, unit) }
+		per(waiting-empty, entries, "B/waiting")
+		per(ended-empty, entries, "B/ended")
+		per(ended-unmarked, entries, "B/mark")
+		per(unmarked-forgotten, 2*entries, "B/event")
+	}
+}
+
+var usedMemory = regexp.MustCompile(`used_memory:(\d+)`)
+
+// memory is how much the server has allocated.
+func (s *benchmark) memory() float64 {
+	info, err := s.db.Client().Info(context.Background(), "memory").Result()
+	require.NoError(s, err)
+	bytes, err := strconv.ParseFloat(usedMemory.FindStringSubmatch(info)[1], 64)
+	require.NoError(s, err)
+	return bytes
+}
+
+// remove deletes keys of the namespace.
+func (s *benchmark) remove(pattern string) {
+	const script = `for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ARGV[1])) do redis.call('DEL', key) end`
+	err := s.db.Client().Eval(context.Background(), script, []string{redis.Prefix("relay")}, pattern).Err()
+	require.ErrorIs(s, err, goredis.Nil)
 }

@@ -132,6 +132,7 @@ func TestFaults(t *testing.T) {
 		"the answer is lost after the script ran":            testAnswerLost,
 		"the answer to bind is lost":                         testBindLost,
 		"the answer to giveup is lost":                       testGiveUpLost,
+		"the answer to sweep is lost":                        testSweepLost,
 		"the server is killed and keeps an AOF":              testKilled,
 		"a server that stands still for longer than a lease": testStopped,
 		"a relay that stands still for longer than a lease":  testRelayStopped,
@@ -400,6 +401,37 @@ func testGiveUpLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, decisions[0].Refusal)
 	require.Equal(t, 1, v.drain())
+}
+
+// testSweepLost: what is past its time is gone, whether or not the answer arrives, and the rest stays.
+func testSweepLost(t *testing.T) {
+	t.Helper()
+	clock := outboxtest.NewClock()
+	server := parts.StartRedis(t)
+	v := &victim{Store: openWith(t, server.Address, redis.Options{Now: clock.Now}), t: t, server: server}
+	bury := func() {
+		v.accept()
+		batch := v.claim(time.Minute)[0]
+		o := outbox.Outcome{Result: outbox.Dead, Items: []string{batch.Lanes[0].Items[0].ID}, Reason: relay.Refused}
+		require.NoError(t, v.Settle(t.Context(), batch.Lease, o))
+	}
+	bury()
+	clock.Advance(31 * 24 * time.Hour)
+	bury()
+	letters := server.Do(t, "ZCARD", redis.Prefix("relay")+"dead")
+	require.Equal(t, "2", letters)
+
+	proxy := newCutter(t, server.Address)
+	proxy.cut.Store(true)
+	openWith(t, proxy.address, redis.Options{Now: clock.Now, SweepEvery: time.Millisecond})
+	parts.WaitFor(t, "a sweep", func() error {
+		if letters = server.Do(t, "ZCARD", redis.Prefix("relay")+"dead"); letters == "2" {
+			return errors.New("there was none")
+		}
+		return nil
+	})
+	require.Equal(t, "1", letters)
+	require.Equal(t, 1, stats(t, v.Store).Dead)
 }
 
 // testAnswerLost: whatever script's answer is lost, it has happened once, and nothing is lost or told out of order.
@@ -695,6 +727,10 @@ func testFailover(t *testing.T) {
 	require.NoError(t, v.Settle(t.Context(), batches[0].Lease, done(batches[0])))
 
 	proxy.turn(replica.Address)
+	proxy.cut.Store(true)
+	_, _, err := v.Claim(t.Context(), outbox.ClaimRequest{Max: 10, Lease: time.Minute, Integrations: limited})
+	require.ErrorIs(t, err, outbox.ErrUnavailable, "the answer to restamp is lost")
+	proxy.cut.Store(false)
 	require.Empty(t, claim(10), "the window is full, whatever the new server knew")
 	require.ErrorIs(t, v.Settle(t.Context(), batches[1].Lease, done(batches[1])), outbox.ErrStale)
 	require.Equal(t, 6, stats(t, v.Store).Pending, "what was not heard of is told again")
