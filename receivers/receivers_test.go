@@ -34,6 +34,9 @@ func TestCatalogueIsComplete(t *testing.T) {
 				told := strings.Contains(string(page), "`"+key+"`") || strings.Contains(string(page), "`"+key+".")
 				require.True(t, told, "the page does not tell of %s", key)
 			}
+			for _, key := range nestedOf(item) {
+				require.Regexp(t, "[`{ .]"+key+"[`}:, ]", string(page), "the page does not tell of a key within a key")
+			}
 			for _, key := range globalsOf(path.Base(item.PkgPath())) {
 				require.Contains(t, string(page), key, "the page does not tell of it")
 			}
@@ -41,6 +44,25 @@ func TestCatalogueIsComplete(t *testing.T) {
 	}
 	require.Nil(t, new(receivers.Configs).NewValue("slack"), "a key ends in _configs")
 	require.Nil(t, new(receivers.Configs).NewValue("pager_configs"))
+}
+
+// nestedOf are the keys within the keys of an integration, where they are the integration's own: not those of TLS or HTTP.
+func nestedOf(item reflect.Type) []string {
+	var keys []string
+	for field := range item.Fields() {
+		inner := field.Type
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		isOurs := strings.HasPrefix(inner.PkgPath(), reflect.TypeFor[relay.Common]().PkgPath()+"/")
+		if field.IsExported() && inner.Kind() == reflect.Struct && isOurs && inner.NumField() > 0 {
+			if !strings.Contains(field.Tag.Get("yaml"), "inline") {
+				keys = append(keys, keysOf(inner)...)
+			}
+			keys = append(keys, nestedOf(inner)...)
+		}
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" })
 }
 
 // globalsOf are the keys of global: that belong to the integration of a package.
