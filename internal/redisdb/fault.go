@@ -46,7 +46,7 @@ func (db *DB) Fault(ctx context.Context, err error) error {
 		return nil
 	case past(ctx):
 		return fmt.Errorf("%w: %w", ErrUnavailable, cmp.Or(context.Cause(ctx), context.DeadlineExceeded))
-	case goredis.IsOOMError(err):
+	case goredis.HasErrorPrefix(err, "OOM "):
 		db.health.good(ctx)
 		db.metrics.errors.WithLabelValues(reasonFull).Inc()
 		return ErrFull

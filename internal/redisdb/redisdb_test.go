@@ -97,7 +97,7 @@ func TestJointScript(t *testing.T) {
 		while at <= #ARGV do
 			local n = tonumber(ARGV[at])
 			redis.call('INCRBY', KEYS[1], n)
-			answers[#answers + 1] = n == 0 and {err = 'ERR nothing'} or {ARGV[1], ARGV[at + n], false}
+			answers[#answers + 1] = n == 0 and 'OOM nothing' or {ARGV[1], ARGV[at + n], false}
 			at = at + n + 1
 		end
 		return answers`)
@@ -105,7 +105,7 @@ func TestJointScript(t *testing.T) {
 		return db.Run(t.Context(), redisdb.Call{Script: joint, Keys: []string{"{k}"}, Head: []any{head}, Args: args})
 	}
 	_, err := call("none")
-	require.ErrorContains(t, err, "nothing")
+	require.ErrorIs(t, err, redisdb.ErrFull)
 
 	var all sync.WaitGroup
 	for i := range 64 {
@@ -113,7 +113,7 @@ func TestJointScript(t *testing.T) {
 			head, last := []string{"a", "b"}[i%2], strconv.Itoa(i)
 			for n := range 20 {
 				if n == 10 {
-					if _, err := call(head); !errors.Is(err, redisdb.ErrUnavailable) {
+					if _, err := call(head); !errors.Is(err, redisdb.ErrFull) {
 						t.Error("the failure of another", err)
 					}
 				}

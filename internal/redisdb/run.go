@@ -68,11 +68,23 @@ func (r *run) each(do func(p *pending, answer any, err error)) {
 		case !ok || len(answers) != len(r.calls):
 			do(p, nil, errAnswers)
 		default:
-			err, _ := answers[i].(error)
-			do(p, answers[i], err)
+			if failed, is := answers[i].(string); is {
+				do(p, nil, stepError(failed))
+			} else {
+				do(p, answers[i], nil)
+			}
 		}
 	}
 }
+
+// A stepError is why a joint script did not do one of its calls. It is an error of Redis, as goredis.Error has them.
+type stepError string
+
+// Error is what Redis said, the kind first.
+func (e stepError) Error() string { return string(e) }
+
+// RedisError implements goredis.Error.
+func (stepError) RedisError() {}
 
 // errAnswers is what a joint script answers that has not one answer for each call.
 var errAnswers = errors.New("not one answer for each call")

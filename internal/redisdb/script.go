@@ -26,7 +26,8 @@ func NewScript(name, source string) *Script {
 
 // NewJointScript returns a script that takes several calls in one run, those that come at the same time with the same
 // keys and head. After the head its arguments are of each call the number of its Args and those; it answers a list, for
-// each call what that is answered, which may be an error.
+// each call what that is answered, or the text of its error. An error itself is not to be in the list: the client stops
+// reading there, and takes what is left for the answer of the next command.
 func NewJointScript(name, source string) *Script {
 	s := NewScript(name, source)
 	s.joint = true

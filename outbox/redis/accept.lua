@@ -12,7 +12,8 @@
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
 -- Invariant: once the mark says that a state was accepted, its entries are pending.
 
--- order is when it is accepted, which says what is newer: a clock that was set back counts on from where it was.
+-- order is when it is accepted, which says what is newer: a clock that stands, or was set back, counts on from where it
+-- was.
 local order
 
 local function accept()
@@ -56,9 +57,9 @@ local function accept()
     end
   end
 
-  -- When it is accepted says what is newer, so a clock that was set back counts on from where it was.
+  -- When it is accepted says what is newer, so a clock that stands, or was set back, counts on from where it was.
   order = order or tonumber(call('HGET', P .. STATE, 'order')) or 0
-  order = order > now and order + 1 or now
+  order = order >= now and order + 1 or now
   local score, stored, fields = us(order), {}, {}
   local function store(field, value)
     fields[#fields + 1], fields[#fields + 2] = field, value

@@ -3,14 +3,9 @@
 -- A has the arguments of the call at hand.
 local A
 
--- failed is the answer of a step that a command has ended, whose error begins with its kind, or a mistake in the script.
-local function failed(why)
-  if type(why) == 'table' then return why end
-  return {err = string.find(why, '^%u+ ') and why or 'ERR ' .. why}
-end
-
--- each takes the step of each call and answers what they answer. One that fails takes no other with it. What several
--- of them change is written at the end, once.
+-- each takes the step of each call and answers what they answer. One that fails takes no other with it: its answer is
+-- the text of the error, since an error within a list is not for every client. What several of them change is written
+-- at the end, once. A server that takes no writes at all ends the run, so that the client looks for another one.
 local function each(step, write)
   local answers, at = {}, 3
   while at <= #ARGV do
@@ -18,7 +13,9 @@ local function each(step, write)
     for i = 1, tonumber(ARGV[at]) do A[i] = ARGV[at + i] end
     at = at + #A + 1
     local ok, answer = pcall(step)
-    answers[#answers + 1] = ok and answer or failed(answer)
+    local failed = not ok and (type(answer) == 'table' and answer.err or 'ERR ' .. answer)
+    if failed and string.find(failed, '^READONLY') then return {err = failed} end
+    answers[#answers + 1] = failed or answer
   end
   write()
   return answers

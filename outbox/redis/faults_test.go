@@ -126,6 +126,7 @@ func TestFaults(t *testing.T) {
 		"LOADING":                              testLoading,
 		"READONLY":                             testReadOnly,
 		"OOM":                                  testOOM,
+		"OOM for many at once":                 testOOMTogether,
 		"MISCONF":                              testMisconf,
 		"NOSCRIPT":                             testNoScript,
 		"a stall longer than the client waits": testStall,
@@ -224,6 +225,48 @@ func testOOM(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, a.Duplicate, "of what was refused there is no mark")
 	require.Equal(t, 1, v.drain())
+}
+
+// testOOMTogether: what is refused travels with what is not, and neither is answered for the other.
+func testOOMTogether(t *testing.T) {
+	t.Helper()
+	v := newVictim(t)
+	for range 100 {
+		v.accept()
+	}
+	for range 10 {
+		var refused []outbox.Webhook
+		for range 20 {
+			refused = append(refused, v.webhook())
+		}
+		batches := v.claim(time.Minute)
+		require.Len(t, batches, 10)
+		v.server.Do(t, "CONFIG", "SET", "maxmemory", "1")
+		var all sync.WaitGroup
+		for _, w := range refused {
+			all.Go(func() {
+				if a, err := v.Accept(t.Context(), w); !errors.Is(err, outbox.ErrFull) {
+					t.Error("accepted", a, err)
+				}
+			})
+			all.Go(func() {
+				known, err := v.Recall(t.Context(), outbox.Query{Slot: w.Slot, State: w.State, Window: w.Window})
+				if err != nil || known.Duplicate {
+					t.Error("known", known, err)
+				}
+			})
+		}
+		for _, b := range batches {
+			all.Go(func() {
+				if err := v.Settle(t.Context(), b.Lease, done(b)); err != nil {
+					t.Error("settled", err)
+				}
+			})
+		}
+		all.Wait()
+		v.server.Do(t, "CONFIG", "SET", "maxmemory", "0")
+	}
+	require.Zero(t, stats(t, v.Store).Pending)
 }
 
 // testMisconf: a server that cannot save takes nothing.
