@@ -3,7 +3,8 @@
 // destination, and keeps what it counts in the cache that the replicas share.
 //
 // It promises what those promise: no window has more calls than the limit, where one counts from when it may go until a
-// window after its end. Whoever has to wait is given a time of its own, so that those who wait come back one by one.
+// window after its end. Whoever has to wait is given a time of its own, so that those who wait come back one by one. Where
+// clocks disagree the limit may be exceeded, and the vendor asks for a pause; but nobody waits the longer for it.
 package pace
 
 import (
@@ -49,10 +50,10 @@ func (p *Pace) Wait(ctx context.Context, who string) (time.Duration, error) {
 	err := p.change(ctx, func(s *state, now instant) bool {
 		at := s.turn(now, p.limit, who)
 		if wait = time.Duration(at - now); wait > 0 {
-			s.Calls = append(s.Calls, call{Who: who, At: at})
+			s.Calls = append(s.Calls, call{Who: who, At: now, For: wait})
 			return len(s.Calls) <= mostWaiting
 		}
-		s.Calls = append(s.Calls, call{Who: who, Until: now + instant(p.atMost)})
+		s.Calls = append(s.Calls, call{Who: who, At: now, For: p.atMost, Goes: true})
 		return p.limit.Messages > 0
 	})
 	return wait, err
@@ -61,15 +62,16 @@ func (p *Pace) Wait(ctx context.Context, who string) (time.Duration, error) {
 // Done says that a call has ended, and for how long the vendor wants no other; zero when it does not. Errors are transient.
 func (p *Pace) Done(ctx context.Context, who string, pause time.Duration) error {
 	return p.change(ctx, func(s *state, now instant) bool {
-		at := slices.IndexFunc(s.Calls, func(c call) bool { return c.Who == who && c.Until != 0 })
+		at := slices.IndexFunc(s.Calls, func(c call) bool { return c.Who == who && c.Goes })
 		if at >= 0 {
 			s.Calls[at] = call{At: now}
 		}
-		before := s.Pause
-		if pause > 0 {
-			s.Pause = max(s.Pause, now+instant(pause))
+		asked := call{At: now, For: pause}
+		longer := pause > 0 && asked.until() > s.Pause.until()
+		if longer {
+			s.Pause = asked
 		}
-		return at >= 0 || s.Pause > before
+		return at >= 0 || longer
 	})
 }
 
@@ -89,8 +91,9 @@ func (p *Pace) change(ctx context.Context, by func(*state, instant) bool) error 
 		s = state{} // another version's: at worst the vendor asks for a pause
 	}
 	now := instant(p.now().UnixNano())
+	ahead := s.setBack(now)
 	s.forget(now, instant(p.limit.Per))
-	if !by(&s, now) {
+	if !by(&s, now) && !ahead {
 		return nil
 	}
 	value, err = json.Marshal(s)
@@ -106,36 +109,51 @@ func (p *Pace) change(ctx context.Context, by func(*state, instant) bool) error 
 
 // state is what the replicas share.
 type state struct {
-	// Pause is until when the vendor wants no call.
-	Pause instant `json:"pause,omitempty"`
-	Calls []call  `json:"calls,omitempty"`
+	// Pause is when the vendor wanted no more calls, and for how long.
+	Pause call   `json:"pause,omitzero"`
+	Calls []call `json:"calls,omitempty"`
 }
 
 // A call has ended, is under way, or waits.
 type call struct {
 	Who string `json:"who,omitempty"` // nobody: it has ended
-	// At is when it ended, or when it may go; Until when one that is under way has ended at the latest.
-	At    instant `json:"at,omitempty"`
-	Until instant `json:"until,omitempty"`
+	// At is when this was noted, and For how long from then it may take at most, or has to wait. A length is right whatever
+	// the clock that noted it.
+	At   instant       `json:"at"`
+	For  time.Duration `json:"for,omitempty"`
+	Goes bool          `json:"goes,omitempty"` // it is under way
 }
 
 // An instant is a time in nanoseconds since 1970.
 type instant int64
 
-func (c call) waiting() bool { return c.Who != "" && c.Until == 0 }
+func (c call) waiting() bool { return c.Who != "" && !c.Goes }
+
+func (c call) until() instant { return c.At + instant(c.For) }
+
+// setBack takes for noted now what was noted later, by a clock that is ahead of this one. It reports whether there was any.
+func (s *state) setBack(now instant) bool {
+	ahead := s.Pause.At > now
+	s.Pause.At = min(s.Pause.At, now)
+	for i, c := range s.Calls {
+		ahead = ahead || c.At > now
+		s.Calls[i].At = min(c.At, now)
+	}
+	return ahead
+}
 
 // forget drops the calls that do not count any more.
 func (s *state) forget(now, per instant) {
 	for i, c := range s.Calls {
-		if c.Until != 0 && c.Until <= now {
-			s.Calls[i] = call{At: c.Until}
+		if c.Goes && c.until() <= now {
+			s.Calls[i] = call{At: c.until()}
 		}
 	}
 	s.Calls = slices.DeleteFunc(s.Calls, func(c call) bool {
 		if c.waiting() {
-			return c.At+instant(forgotten) <= now
+			return c.until()+instant(forgotten) <= now
 		}
-		return c.Until == 0 && c.At+per <= now
+		return !c.Goes && c.At+per <= now
 	})
 }
 
@@ -144,21 +162,21 @@ func (s *state) turn(now instant, limit relay.Limit, who string) instant {
 	place := slices.IndexFunc(s.Calls, func(c call) bool { return c.waiting() && c.Who == who })
 	given := instant(math.MaxInt64)
 	if place >= 0 {
-		given = s.Calls[place].At
+		given = s.Calls[place].until()
 		s.Calls = slices.Delete(s.Calls, place, place+1)
 	}
 	var before []instant
 	for i, c := range s.Calls {
 		switch {
-		case c.Until != 0:
+		case c.Goes:
 			before = append(before, now)
 		case !c.waiting():
 			before = append(before, c.At)
-		case c.At < given || c.At == given && i < place:
-			before = append(before, max(now, c.At))
+		case c.until() < given || c.until() == given && i < place:
+			before = append(before, max(now, c.until()))
 		}
 	}
-	at := max(now, s.Pause)
+	at := max(now, s.Pause.until())
 	if place >= 0 {
 		at = max(at, given)
 	}
@@ -171,9 +189,9 @@ func (s *state) turn(now instant, limit relay.Limit, who string) instant {
 
 // end is when nothing of it is under way or waits any more.
 func (s *state) end() instant {
-	end := s.Pause
+	end := s.Pause.until()
 	for _, c := range s.Calls {
-		end = max(end, c.At, c.Until)
+		end = max(end, c.until())
 	}
 	return end
 }

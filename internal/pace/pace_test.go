@@ -106,6 +106,80 @@ func TestAPauseIsForAll(t *testing.T) {
 	}
 }
 
+// What was noted by a clock that was a day ahead, a replica's or this one's before it was set right, counts as if noted now.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	wait := func(t *testing.T, p *pace.Pace, who string) time.Duration {
+		t.Helper()
+		wait, err := p.Wait(t.Context(), who)
+		require.NoError(t, err)
+		return wait
+	}
+	for name, tt := range map[string]struct {
+		limit  relay.Limit
+		before func(t *testing.T, p *pace.Pace)
+		most   time.Duration // until another call may go
+	}{
+		"calls that ended": {
+			limit: relay.Limit{Messages: 50, Per: time.Minute},
+			before: func(t *testing.T, p *pace.Pace) {
+				t.Helper()
+				for n := range 50 {
+					require.Zero(t, wait(t, p, strconv.Itoa(n)))
+					require.NoError(t, p.Done(t.Context(), strconv.Itoa(n), 0))
+				}
+			},
+			most: time.Minute,
+		},
+		"calls under way": {
+			limit: relay.Limit{Messages: 50, Per: time.Minute},
+			before: func(t *testing.T, p *pace.Pace) {
+				t.Helper()
+				for n := range 50 {
+					require.Zero(t, wait(t, p, strconv.Itoa(n)))
+				}
+			},
+			most: time.Minute + atMost,
+		},
+		"calls that wait": {
+			limit: relay.Limit{Messages: 50, Per: time.Minute},
+			before: func(t *testing.T, p *pace.Pace) {
+				t.Helper()
+				for n := range 50 + 300 {
+					wait(t, p, strconv.Itoa(n))
+				}
+			},
+			most: 8 * time.Minute, // they are forgotten after their turn, one minute's after the other
+		},
+		"a pause": {
+			before: func(t *testing.T, p *pace.Pace) {
+				t.Helper()
+				require.Zero(t, wait(t, p, "a"))
+				require.NoError(t, p.Done(t.Context(), "a", 30*time.Second))
+			},
+			most: 30 * time.Second,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ahead := 24 * time.Hour
+				clock := func() time.Time { return time.Now().Add(ahead) }
+				p := pace.New(relay.Env{Cache: receiverstest.NewCache(clock), Now: clock}, "app", tt.limit, atMost)
+				tt.before(t, p)
+				ahead = 0
+				began := time.Now()
+				require.Positive(t, wait(t, p, "new"), "it is counted")
+				goes(t, p, "new")
+				require.LessOrEqual(t, time.Since(began), tt.most)
+				require.NoError(t, p.Done(t.Context(), "new", 0))
+				time.Sleep(10 * time.Minute)
+				require.Zero(t, wait(t, p, "later"))
+			})
+		})
+	}
+}
+
 // A process that dies during a call is counted for as long as the call may take, and one that waits is forgotten.
 func TestWhoNeverComesBack(t *testing.T) {
 	t.Parallel()
