@@ -2,6 +2,8 @@ package dingtalk_test
 
 import (
 	"encoding/json"
+	"regexp"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/alertrelay/relay"
 	"github.com/alertrelay/relay/receivers/dingtalk"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 )
 
 // FuzzClassify: whatever comes back, it is success only with errcode 0, and the error is a short line without the token.
@@ -39,4 +42,31 @@ func FuzzClassify(f *testing.F) {
 		require.Less(t, len(err.Error()), 1000)
 		require.True(t, utf8.ValidString(err.Error()))
 	})
+}
+
+// TestAnswersAreAsTheReferenceSays holds the table of the page, the code and what is tested of it together.
+func TestAnswersAreAsTheReferenceSays(t *testing.T) {
+	t.Parallel()
+	codes := receiverstest.Codes(t, "dingtalk.md", "## Answers")
+	require.Equal(t, relay.RateLimited, codes["130101"])
+	for code, kind := range codes {
+		err := dingtalk.Classify(200, []byte(`{"errcode":`+code+`,"errmsg":"no"}`), token)
+		require.Equal(t, kind, relay.KindOf(err), code)
+	}
+	tested := ""
+	for _, a := range seen() {
+		tested += a.body
+	}
+	for code := range codes {
+		n, err := strconv.Atoi(code)
+		require.NoError(t, err)
+		if n < 90003 || n > 90017 { // limits of the platform, of which the first and the last will do
+			require.Contains(t, tested, `"errcode":`+code, "no test provokes it")
+		}
+	}
+	for _, code := range regexp.MustCompile(`"errcode":(-?\d+)`).FindAllStringSubmatch(tested, -1) {
+		if code[1] != "987654" {
+			require.Contains(t, codes, code[1], "the page does not tell of it")
+		}
+	}
 }

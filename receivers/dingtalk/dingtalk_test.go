@@ -72,14 +72,28 @@ func types() []dingtalk.Config {
 	}
 }
 
-// answers are those of DingTalk itself, as they were seen.
+// answers are those of DingTalk itself.
 func answers() []receiverstest.Fault {
 	var faults []receiverstest.Fault
-	for _, a := range []struct {
-		name, body string
-		kind       relay.Kind
-		after      time.Duration
-	}{
+	for _, a := range seen() {
+		faults = append(faults, receiverstest.Fault{
+			Name:   a.name,
+			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, a.body)),
+			Kind:   a.kind, RetryAfter: a.after,
+		})
+	}
+	return faults
+}
+
+type answer struct {
+	name, body string
+	kind       relay.Kind
+	after      time.Duration
+}
+
+// seen are DingTalk's answers as they were seen.
+func seen() []answer {
+	return []answer{
 		{"busy", `{"errcode":-1,"errmsg":"系统繁忙"}`, relay.Transient, 0},
 		{"too fast", `{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}`, relay.RateLimited, 10 * time.Minute},
 		{"too fast, in the table's code", `{"errcode":410100,"errmsg":"发送速度太快而限流"}`, relay.RateLimited, 10 * time.Minute},
@@ -95,6 +109,7 @@ func answers() []receiverstest.Fault {
 		{"platform limit", `{"errcode":90002,"errmsg":"限流"}`, relay.Transient, 0},
 		{"platform limit, the first", `{"errcode":90001,"errmsg":"限流"}`, relay.Transient, 0},
 		{"signature out of time", `{"errcode":310000,"errmsg":"invalid timestamp"}`, relay.Transient, 0},
+		{"signature out of time, in Chinese", `{"errcode":310000,"errmsg":"description:签名已过期;solution:请重新生成"}`, relay.Transient, 0},
 		{"wrong signature", `{"errcode":310000,"errmsg":"sign not match, more: [https://ding-doc.dingtalk.com]"}`, relay.Misconfigured, 0},
 		{
 			"wrong signature, newer text",
@@ -104,6 +119,7 @@ func answers() []receiverstest.Fault {
 		{"keyword missing", `{"errcode":310000,"errmsg":"keywords not in content"}`, relay.Misconfigured, 0},
 		{"keyword missing, newer text", `{"errcode":310000,"errmsg":"description:关键词不匹配;solution:请联系群管理员"}`, relay.Misconfigured, 0},
 		{"address not allowed", `{"errcode":310000,"errmsg":"ip 203.0.113.9 not in whitelist"}`, relay.Misconfigured, 0},
+		{"address not allowed, newer text", `{"errcode":310000,"errmsg":"description:ip 不在白名单中;solution:请联系对应群的管理员"}`, relay.Misconfigured, 0},
 		{"no such token", `{"errcode":300005,"errmsg":"token is not exist"}`, relay.Misconfigured, 0},
 		{"no such token, older code", `{"errcode":300001,"errmsg":"token is not exist"}`, relay.Misconfigured, 0},
 		{"no such token, the table's code", `{"errcode":400101,"errmsg":"access_token不存在"}`, relay.Misconfigured, 0},
@@ -119,6 +135,7 @@ func answers() []receiverstest.Fault {
 		{"robot removed", `{"errcode":400106,"errmsg":"机器人不存在"}`, relay.Misconfigured, 0},
 		{"quota used up", `{"errcode":90030,"errmsg":"webhook over limit"}`, relay.Misconfigured, 0},
 		{"quota used up, older code", `{"errcode":90020,"errmsg":"调用次数超限"}`, relay.Misconfigured, 0},
+		{"token missing", `{"errcode":40035,"errmsg":"缺少参数 access_token"}`, relay.Refused, 0},
 		{"parameter missing", `{"errcode":40035,"errmsg":"缺少参数 json"}`, relay.Refused, 0},
 		{"message type", `{"errcode":400105,"errmsg":"不支持的消息类型"}`, relay.Refused, 0},
 		{"unsafe link", `{"errcode":430101,"errmsg":"含有不安全的外链"}`, relay.Refused, 0},
@@ -134,14 +151,7 @@ func answers() []receiverstest.Fault {
 		{"no object", `[0]`, relay.Transient, 0},
 		{"code in words", `{"errcode":"zero"}`, relay.Transient, 0},
 		{"shows the token", `{"errcode":300005,"errmsg":"no ` + token + `"}`, relay.Misconfigured, 0},
-	} {
-		faults = append(faults, receiverstest.Fault{
-			Name:   a.name,
-			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, a.body)),
-			Kind:   a.kind, RetryAfter: a.after,
-		})
 	}
-	return faults
 }
 
 // wire is a request as DingTalk reads it.

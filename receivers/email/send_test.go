@@ -99,6 +99,7 @@ func TestOneRefusedRecipientKeepsNobodyElseFromTheMail(t *testing.T) {
 func TestReplyCodesHaveTheirKinds(t *testing.T) {
 	t.Parallel()
 	const hello = "250-mail.test|250 ENHANCEDSTATUSCODES"
+	const auth, tls = "250-mail.test|250 AUTH PLAIN", "250-mail.test|250 STARTTLS"
 	for name, c := range map[string]struct {
 		script []string
 		kind   relay.Kind
@@ -130,11 +131,45 @@ func TestReplyCodesHaveTheirKinds(t *testing.T) {
 		"end 550":             {[]string{"220 hi", hello, "250 ok", "250 ok", "354 go", "550 spam"}, relay.Refused, "end of data: 550"},
 		"end 552":             {[]string{"220 hi", hello, "250 ok", "250 ok", "354 go", "552 too large"}, relay.Refused, "end of data: 552"},
 		"end 554 many lines":  {[]string{"220 hi", hello, "250 ok", "250 ok", "354 go", "554-no|554 never"}, relay.Refused, "end of data: 554 no never"},
+		"MAIL 432":            {[]string{"220 hi", hello, "432 4.7.12 a password transition is needed"}, relay.Transient, "MAIL FROM: 432"},
+		"MAIL 452":            {[]string{"220 hi", hello, "452 4.3.1 no storage"}, relay.Transient, "MAIL FROM: 452"},
+		"MAIL 455":            {[]string{"220 hi", hello, "455 parameters not now"}, relay.Transient, "MAIL FROM: 455"},
+		"MAIL 555":            {[]string{"220 hi", hello, "555 parameters never"}, relay.Misconfigured, "MAIL FROM: 555"},
+		"MAIL 500":            {[]string{"220 hi", hello, "500 unrecognised"}, relay.Misconfigured, "MAIL FROM: 500"},
+		"MAIL NetEase's HL":   {[]string{"220 hi", hello, "421 HL:IFC 203.0.113.9"}, relay.Transient, "MAIL FROM: 421"},
+		"MAIL NetEase's MI":   {[]string{"220 hi", hello, "450 MI:DMC 163"}, relay.Transient, "MAIL FROM: 450"},
+		"MAIL NetEase's SFQ":  {[]string{"220 hi", hello, "451 MI:SFQ"}, relay.Transient, "MAIL FROM: 451"},
+		"RCPT 451":            {[]string{"220 hi", hello, "250 ok", "451 4.7.1 greylisted"}, relay.Transient, "RCPT: 451"},
+		"RCPT 452":            {[]string{"220 hi", hello, "250 ok", "452 4.5.3 too many recipients"}, relay.Transient, "RCPT: 452"},
+		"RCPT 501":            {[]string{"220 hi", hello, "250 ok", "501 syntax"}, relay.Refused, "RCPT: 501"},
+		"RCPT 503":            {[]string{"220 hi", hello, "250 ok", "503 bad sequence"}, relay.Refused, "RCPT: 503"},
+		"RCPT 551":            {[]string{"220 hi", hello, "250 ok", "551 not local"}, relay.Refused, "RCPT: 551"},
+		"RCPT 553":            {[]string{"220 hi", hello, "250 ok", "553 name not allowed"}, relay.Refused, "RCPT: 553"},
+		"RCPT 554":            {[]string{"220 hi", hello, "250 ok", "554 5.7.1 relay access denied"}, relay.Refused, "RCPT: 554"},
+		"RCPT 555":            {[]string{"220 hi", hello, "250 ok", "555 parameters"}, relay.Refused, "RCPT: 555"},
+		"RCPT QQ's sender":    {[]string{"220 hi", hello, "250 ok", "550 Sender frequency limited"}, relay.RateLimited, "frequency"},
+		"MAIL QQ's frequency": {[]string{"220 hi", hello, "550 Connection frequency limited"}, relay.RateLimited, "frequency"},
+		"end NetEase's SPM":   {[]string{"220 hi", hello, "250 ok", "250 ok", "354 go", "451 DT:SPM, please try again"}, relay.Transient, "end of data: 451"},
+		"AUTH 432":            {[]string{"220 hi", auth, "432 4.7.12 a password transition is needed", "501 ok", "221 bye"}, relay.Transient, "AUTH: 432"},
+		"AUTH 454":            {[]string{"220 hi", auth, "454 4.7.0 temporary authentication failure", "501 ok", "221 bye"}, relay.Transient, "AUTH: 454"},
+		"AUTH 504":            {[]string{"220 hi", auth, "504 5.5.4 unrecognised authentication type", "501 ok", "221 bye"}, relay.Misconfigured, "AUTH: 504"},
+		"AUTH 534":            {[]string{"220 hi", auth, "534 5.7.9 mechanism too weak", "501 ok", "221 bye"}, relay.Misconfigured, "AUTH: 534"},
+		"AUTH 535":            {[]string{"220 hi", auth, "535 5.7.8 bad credentials", "501 ok", "221 bye"}, relay.Misconfigured, "AUTH: 535"},
+		"AUTH 538":            {[]string{"220 hi", auth, "538 5.7.11 encryption needed", "501 ok", "221 bye"}, relay.Misconfigured, "AUTH: 538"},
+		"STARTTLS 454":        {[]string{"220 hi", tls, "454 4.7.0 not available now"}, relay.Transient, "STARTTLS: 454"},
+		"STARTTLS 502":        {[]string{"220 hi", tls, "502 not implemented"}, relay.Misconfigured, "STARTTLS: 502"},
 		"end dropped":         {[]string{"220 hi", hello, "250 ok", "250 ok", "354 go", ""}, relay.Transient, "end of data: EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := send(t, to(script(t, c.script...)))
+			item := to(script(t, c.script...))
+			switch c.script[min(1, len(c.script)-1)] {
+			case auth:
+				item.AuthUsername, item.AuthPassword = "relay", secret.New("hunter2")
+			case tls:
+				item.RequireTLS = new(true)
+			}
+			_, err := send(t, item)
 			require.Error(t, err)
 			require.Equal(t, c.kind, relay.KindOf(err), err)
 			require.ErrorContains(t, err, c.text)

@@ -2,12 +2,14 @@ package wecom_test
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/alertrelay/relay"
+	"github.com/alertrelay/relay/receivers/receiverstest"
 	"github.com/alertrelay/relay/receivers/wecom"
 )
 
@@ -39,4 +41,21 @@ func FuzzClassify(f *testing.F) {
 		require.Less(t, len(err.Error()), 1000)
 		require.True(t, utf8.ValidString(err.Error()))
 	})
+}
+
+// TestAnswersAreAsTheReferenceSays holds the tables of the page and the code together.
+func TestAnswersAreAsTheReferenceSays(t *testing.T) {
+	t.Parallel()
+	codes := receiverstest.Codes(t, "wecom.md", "## Answers")
+	for code, kind := range codes {
+		err := wecom.Classify(200, []byte(`{"errcode":`+code+`,"errmsg":"no"}`), key)
+		require.Equal(t, kind, relay.KindOf(err), code)
+	}
+	for _, a := range seen() {
+		if a.code != 987654 {
+			require.Equal(t, codes[strconv.Itoa(a.code)], a.kind, "what the page says of %d", a.code)
+			delete(codes, strconv.Itoa(a.code))
+		}
+	}
+	require.Empty(t, codes, "no test provokes them")
 }

@@ -97,12 +97,38 @@ func TestContract(t *testing.T) {
 // answers are those of WeCom itself, with the tail that every one of them has.
 func answers() []receiverstest.Fault {
 	var faults []receiverstest.Fault
-	for _, a := range []struct {
-		code  int
-		text  string
-		kind  relay.Kind
-		after time.Duration
-	}{
+	for _, a := range seen() {
+		body := fmt.Sprintf(`{"errcode":%d,"errmsg":"%s, hint: [1700000000000000000000000], from ip: 203.0.113.9, `+
+			`more info at https://open.work.weixin.qq.com/devtool/query?e=%[1]d"}`, a.code, a.text)
+		faults = append(faults, receiverstest.Fault{
+			Name:   a.text,
+			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, body)),
+			Kind:   a.kind, RetryAfter: a.after,
+		})
+	}
+	for name, body := range map[string]string{
+		"no code": `{"success":true}`, "null code": `{"errcode":null}`, "no object": `[0]`, "ok alone": `ok`,
+		"code in words": `{"errcode":"zero"}`,
+	} {
+		faults = append(faults, receiverstest.Fault{
+			Name:   name,
+			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, body)),
+			Kind:   relay.Transient,
+		})
+	}
+	return faults
+}
+
+type answer struct {
+	code  int
+	text  string
+	kind  relay.Kind
+	after time.Duration
+}
+
+// seen are WeCom's answers as they were seen.
+func seen() []answer {
+	return []answer{
 		{-1, "system busy", relay.Transient, 0},
 		{6000, "data version conflict", relay.Transient, 0},
 		{45033, "too many concurrent calls", relay.Transient, 0},
@@ -123,26 +149,7 @@ func answers() []receiverstest.Fault {
 		{40063, "some parameters are empty", relay.Refused, 0},
 		{301019, "media md5 does not match", relay.Refused, 0},
 		{987654, "?", relay.Transient, 0},
-	} {
-		body := fmt.Sprintf(`{"errcode":%d,"errmsg":"%s, hint: [1700000000000000000000000], from ip: 203.0.113.9, `+
-			`more info at https://open.work.weixin.qq.com/devtool/query?e=%[1]d"}`, a.code, a.text)
-		faults = append(faults, receiverstest.Fault{
-			Name:   a.text,
-			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, body)),
-			Kind:   a.kind, RetryAfter: a.after,
-		})
 	}
-	for name, body := range map[string]string{
-		"no code": `{"success":true}`, "null code": `{"errcode":null}`, "no object": `[0]`, "ok alone": `ok`,
-		"code in words": `{"errcode":"zero"}`,
-	} {
-		faults = append(faults, receiverstest.Fault{
-			Name:   name,
-			Vendor: receiverstest.HTTPVendor(receiverstest.Answer(http.StatusOK, body)),
-			Kind:   relay.Transient,
-		})
-	}
-	return faults
 }
 
 // wire is a request as WeCom reads it.
