@@ -12,9 +12,19 @@
 -- First write: a duplicate's event, or the mark; both may grow, so a full Redis refuses the whole.
 -- Invariant: once the mark says that a state was accepted, its entries are pending.
 
--- order is when it is accepted, which says what is newer: a clock that stands, or was set back, counts on from where it
--- was.
+-- order is when the last was accepted, which says what is newer: a clock that was set back counts on from where it was,
+-- and so do the accepts of one run.
 local order
+
+local function advance()
+  if order then
+    order = order + 1
+  else
+    order = tonumber(call('HGET', P .. STATE, 'order')) or 0
+    order = order > now and order + 1 or now
+  end
+  return us(order)
+end
 
 local function accept()
   local slot, state, id, about = A[1], A[2], A[4], A[6]
@@ -56,11 +66,7 @@ local function accept()
       if call('EXISTS', P .. ITEMS .. A[at]) == 0 then call('HSET', lane, 'x', A[at + 7]) end
     end
   end
-
-  -- When it is accepted says what is newer, so a clock that stands, or was set back, counts on from where it was.
-  order = order or tonumber(call('HGET', P .. STATE, 'order')) or 0
-  order = order >= now and order + 1 or now
-  local score, stored, fields = us(order), {}, {}
+  local score, stored, fields = advance(), {}, {}
   local function store(field, value)
     fields[#fields + 1], fields[#fields + 2] = field, value
     size = size + #value

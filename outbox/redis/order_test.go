@@ -1,6 +1,8 @@
 package redis_test
 
 import (
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,4 +79,26 @@ func TestWhatIsNewer(t *testing.T) {
 			require.Equal(t, last.Entries[0].Told, v.claim(time.Minute)[0].Lanes[0].Told)
 		})
 	}
+}
+
+// TestEachHasATimeOfItsOwn: also what is accepted in one run.
+func TestEachHasATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	var all sync.WaitGroup
+	for range 64 {
+		w := v.webhook()
+		all.Go(func() {
+			if _, err := v.Accept(t.Context(), w); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	times := map[string]bool{}
+	waiting := strings.Fields(v.server.Do(t, "ZRANGE", redis.Prefix("relay")+"waiting", "0", "-1", "WITHSCORES"))
+	for at := 1; at < len(waiting); at += 2 {
+		times[waiting[at]] = true
+	}
+	require.Len(t, times, 64)
 }
