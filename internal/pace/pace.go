@@ -4,7 +4,7 @@
 //
 // It promises what those promise: no window has more calls than the limit, where one counts from when it may go until a
 // window after its end. Whoever has to wait is given a time of its own, so that those who wait come back one by one. Where
-// clocks disagree the limit may be exceeded, and the vendor asks for a pause; but nobody waits the longer for it.
+// clocks disagree the limit may be exceeded, and the vendor asks for a pause; but nobody waits for more than a window longer.
 package pace
 
 import (
@@ -25,6 +25,8 @@ const (
 	mostWaiting = 300
 	// forgotten is after how long nobody comes back who was to.
 	forgotten = time.Minute
+	// maxPause is the longest pause, whatever a vendor asks for.
+	maxPause = time.Hour
 )
 
 // A Pace is the limit of one application. It may be used concurrently, and by several replicas with the same key, whose
@@ -66,7 +68,7 @@ func (p *Pace) Done(ctx context.Context, who string, pause time.Duration) error 
 		if at >= 0 {
 			s.Calls[at] = call{At: now}
 		}
-		asked := call{At: now, For: pause}
+		asked := call{At: now, For: min(pause, maxPause)}
 		longer := pause > 0 && asked.until() > s.Pause.until()
 		if longer {
 			s.Pause = asked

@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -104,6 +105,22 @@ func TestAPauseIsForAll(t *testing.T) {
 			})
 		})
 	}
+}
+
+// However long a vendor wants to be left alone, it is asked again within the hour.
+func TestALongPauseIsAnHour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := replicas(1, relay.Limit{Messages: 50, Per: time.Minute})[0]
+		for _, pause := range []time.Duration{30 * 24 * time.Hour, math.MaxInt64} {
+			require.Equal(t, 1, goes(t, p, "a"))
+			require.NoError(t, p.Done(t.Context(), "a", pause))
+			wait, err := p.Wait(t.Context(), "b")
+			require.NoError(t, err)
+			require.Equal(t, time.Hour, wait)
+			time.Sleep(wait)
+		}
+	})
 }
 
 // What was noted by a clock that was a day ahead, a replica's or this one's before it was set right, counts as if noted now.
