@@ -27,6 +27,8 @@ const (
 	forgotten = time.Minute
 	// maxPause is the longest pause, whatever a vendor asks for.
 	maxPause = time.Hour
+	// doneFor is how long Done takes at most, which a lease must have room for after the call.
+	doneFor = 2 * time.Second
 )
 
 // A Pace is the limit of one application. It may be used concurrently, and by several replicas with the same key, whose
@@ -61,8 +63,11 @@ func (p *Pace) Wait(ctx context.Context, who string) (time.Duration, error) {
 	return wait, err
 }
 
-// Done says that a call has ended, and for how long the vendor wants no other; zero when it does not. Errors are transient.
+// Done says that a call has ended, and for how long the vendor wants no other; zero when it does not. It
+// goes on when ctx has ended, for a short time. Errors are transient.
 func (p *Pace) Done(ctx context.Context, who string, pause time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), doneFor)
+	defer cancel()
 	return p.change(ctx, func(s *state, now instant) bool {
 		at := slices.IndexFunc(s.Calls, func(c call) bool { return c.Who == who && c.Goes })
 		if at >= 0 {

@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strconv"
@@ -195,6 +196,31 @@ func TestAClockThatWasAhead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The end of a call is noted though the caller's time is over, but nobody waits for it longer than a lease has room.
+func TestDoneIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cache := receiverstest.NewCache(time.Now)
+		p := pace.New(relay.Env{Cache: cache, Now: time.Now}, "app", relay.Limit{Messages: 1, Per: time.Second}, time.Hour)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+
+		require.Equal(t, 1, goes(t, p, "a"))
+		require.NoError(t, p.Done(over, "a", 0))
+		time.Sleep(time.Second)
+		require.Equal(t, 1, goes(t, p, "b"))
+
+		unlock, err := cache.Lock(t.Context(), "", time.Minute)
+		require.NoError(t, err)
+		defer unlock()
+		began := time.Now()
+		err = p.Done(over, "b", 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, relay.Transient, relay.KindOf(err))
+		require.Equal(t, 2*time.Second, time.Since(began))
+	})
 }
 
 // A process that dies during a call is counted for as long as the call may take, and one that waits is forgotten.

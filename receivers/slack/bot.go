@@ -221,7 +221,7 @@ func (b *bot) updated(ctx context.Context, at place, err error) error {
 	if relay.KindOf(err) == relay.RateLimited {
 		pause = relay.RetryAfter(err)
 	}
-	if counted := b.updates.Done(context.WithoutCancel(ctx), at.who(), pause); counted != nil && pause > 0 {
+	if counted := b.updates.Done(ctx, at.who(), pause); counted != nil && pause > 0 {
 		return counted
 	}
 	return err
