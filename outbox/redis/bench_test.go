@@ -60,7 +60,7 @@ type benchmark struct {
 
 func newBenchmark(b *testing.B, pending int64) *benchmark {
 	b.Helper()
-	address := parts.StartRedis(b, "--save", "", "--appendfsync", "everysec").Address
+	address := parts.StartRedis(b, "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0").Address
 	db := connect(b, redisdb.Options{Addresses: []string{address}})
 	s := &benchmark{Store: redis.New(db, redis.Options{MaxPending: 10_000_000, MaxBytes: 1 << 40}), B: b, db: db}
 	b.Cleanup(func() { require.NoError(b, s.Close()) })
@@ -200,43 +200,69 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory tells how much of a redis-server's memory there is in what: an entry that waits, with all that comes with
-// it; a group that has ended; of it the dedupe mark; an event of the history.
+// BenchmarkMemory tells how much of a redis-server's memory there is in what: a webhook that waits for one destination, or
+// for four, with all that comes with it; a group that has ended; of it the dedupe mark; an event of the history. And how
+// much it wrote to its append-only file for each webhook from the first step to the last.
 func BenchmarkMemory(b *testing.B) {
-	const entries = 20_000
-	for range b.N {
-		s := newBenchmark(b, 0)
-		empty := s.memory()
-		parallel(64, entries, func(int64) { s.accept() })
-		waiting := s.memory()
-		for told := 0; told < entries; {
-			for _, batch := range s.claim(256) {
-				s.settle(batch, outbox.Outcome{Result: outbox.Sent, Items: []string{batch.Lanes[0].Items[0].ID}, Part: 1, Parts: 1})
-				told++
+	const webhooks = 20_000
+	for _, destinations := range []int{1, 4} {
+		b.Run(fmt.Sprintf("destinations=%d", destinations), func(b *testing.B) {
+			for range b.N {
+				s := newBenchmark(b, 0)
+				s.measure(webhooks, destinations)
 			}
-		}
-		ended := s.memory()
-		s.remove("mark:*")
-		unmarked := s.memory()
-		s.remove("history")
-		forgotten := s.memory()
-		per := func(bytes, n float64, unit string) { b.ReportMetric(bytes/n, unit) }
-		per(waiting-empty, entries, "B/waiting")
-		per(ended-empty, entries, "B/ended")
-		per(ended-unmarked, entries, "B/mark")
-		per(unmarked-forgotten, 2*entries, "B/event")
+		})
 	}
 }
 
-var usedMemory = regexp.MustCompile(`used_memory:(\d+)`)
+func (s *benchmark) measure(webhooks, destinations int) {
+	empty := s.used()
+	parallel(64, int64(webhooks), func(n int64) {
+		w := benchWebhook(n)
+		for d := 1; d < destinations; d++ {
+			e := w.Entries[0]
+			e.Lane.Destination = fmt.Sprint("ops", d)
+			w.Entries = append(w.Entries, e)
+		}
+		if _, err := s.Accept(context.Background(), w); err != nil {
+			s.Error(err)
+		}
+	})
+	waiting := s.used()
+	for told := 0; told < webhooks*destinations; {
+		for _, batch := range s.claim(256) {
+			s.settle(batch, outbox.Outcome{Result: outbox.Sent, Items: []string{batch.Lanes[0].Items[0].ID}, Part: 1, Parts: 1})
+			told++
+		}
+	}
+	ended := s.used()
+	s.remove("mark:*")
+	unmarked := s.used()
+	s.remove("history")
+	forgotten := s.used()
+	s.ReportMetric((waiting.memory-empty.memory)/float64(webhooks), "B/waiting")
+	s.ReportMetric((ended.memory-empty.memory)/float64(webhooks), "B/ended")
+	s.ReportMetric((ended.memory-unmarked.memory)/float64(webhooks), "B/mark")
+	s.ReportMetric((unmarked.memory-forgotten.memory)/float64(webhooks*(1+destinations)), "B/event")
+	s.ReportMetric((ended.file-empty.file)/float64(webhooks), "B/aof")
+}
 
-// memory is how much the server has allocated.
-func (s *benchmark) memory() float64 {
-	info, err := s.db.Client().Info(context.Background(), "memory").Result()
+var (
+	usedMemory = regexp.MustCompile(`used_memory:(\d+)`)
+	usedFile   = regexp.MustCompile(`aof_current_size:(\d+)`)
+)
+
+// A usage is how many bytes a server has allocated, and how many its append-only file has.
+type usage struct{ memory, file float64 }
+
+func (s *benchmark) used() (u usage) {
+	info, err := s.db.Client().Info(context.Background(), "memory", "persistence").Result()
 	require.NoError(s, err)
-	bytes, err := strconv.ParseFloat(usedMemory.FindStringSubmatch(info)[1], 64)
+	u.memory, err = strconv.ParseFloat(usedMemory.FindStringSubmatch(info)[1], 64)
 	require.NoError(s, err)
-	return bytes
+	u.file, err = strconv.ParseFloat(usedFile.FindStringSubmatch(info)[1], 64)
+	require.NoError(s, err)
+	return u
 }
 
 // remove deletes keys of the namespace.
