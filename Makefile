@@ -47,6 +47,12 @@ parts: ## Install what the tests use (Debian packages), where that is allowed; n
 	@scripts/test-parts
 	@for m in $(MODULES); do $(GO) -C $$m mod download; done
 
+.PHONY: valkey
+valkey: ## Run the tests of what is in Redis with Valkey 8, from Debian 13.
+	scripts/valkey-server
+	RELAY_TEST_REDIS_SERVER=valkey-server $(GO) test -race -tags $(TAGS) -count 1 -timeout 15m \
+		./internal/redisdb ./outbox/redis ./snapshots ./internal/app ./internal/soak ./internal/acceptance
+
 .PHONY: fmt
 fmt: ## Format the code.
 	$(GO) run $(LINT) fmt ./...
