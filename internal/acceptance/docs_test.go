@@ -43,3 +43,29 @@ func TestLinks(t *testing.T) {
 	}))
 	require.Empty(t, broken, "links to nowhere")
 }
+
+// TestTheProofNamesTests: each test that the explanation names is there.
+func TestTheProofNamesTests(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(parts.Root(), "docs", "explanation", "proof.md"))
+	require.NoError(t, err)
+	var source strings.Builder
+	require.NoError(t, filepath.WalkDir(parts.Root(), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			source.Write(text)
+			return err
+		}
+		return err
+	}))
+	names := regexp.MustCompile("`(Test[A-Za-z0-9]+)(?:/([^`]+))?`").FindAllStringSubmatch(string(page), -1)
+	require.NotEmpty(t, names)
+	var missing []string
+	for _, name := range names {
+		if !strings.Contains(source.String(), "func "+name[1]+"(t *testing.T)") ||
+			name[2] != "" && !strings.Contains(source.String(), `"`+name[2]+`"`) {
+			missing = append(missing, name[0])
+		}
+	}
+	require.Empty(t, missing)
+}
