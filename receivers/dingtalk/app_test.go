@@ -192,18 +192,10 @@ func TestAppGolden(t *testing.T) {
 	t.Parallel()
 	env := receiverstest.Env(t, words(t))
 	for _, c := range applications() {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
-			for _, story := range receiverstest.Stories() {
-				t.Run(c.MessageType+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					c := c
-					c.Locale, c.MaxParts = locale, 2
-					setup := buildApp(t, c, env, "http://localhost")
-					receiverstest.Golden(t, filepath.Join("app", c.MessageType, story+"."+locale),
-						receiverstest.Render(t, setup, receiverstest.Story(t, story)), *update)
-				})
-			}
-		}
+		receiverstest.GoldenStories(t, filepath.Join("app", c.MessageType), *update, func(common relay.Common) relay.Setup {
+			c.Common = common
+			return buildApp(t, c, env, "http://localhost")
+		})
 	}
 }
 

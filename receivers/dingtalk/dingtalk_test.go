@@ -596,14 +596,10 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	env := receiverstest.Env(t, words(t))
 	for _, c := range types() {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
-			for _, story := range receiverstest.Stories() {
-				t.Run(c.MessageType+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					testGolden(t, env, c, locale, story)
-				})
-			}
-		}
+		receiverstest.GoldenStories(t, c.MessageType, *update, func(common relay.Common) relay.Setup {
+			c.Common, c.URL, c.Mention = common, secret.New("http://localhost"+path), mentionOf(c.MessageType)
+			return build(t, c, env)
+		})
 	}
 }
 
@@ -614,16 +610,6 @@ func TestGoldenIsComplete(t *testing.T) {
 	for _, messageType := range dingtalk.AppTypes() {
 		receiverstest.RequireMatrix(t, filepath.Join("app", messageType))
 	}
-}
-
-func testGolden(t *testing.T, env relay.Env, c dingtalk.Config, locale, story string) {
-	t.Helper()
-	c.Locale, c.MaxParts, c.URL = locale, 2, secret.New("http://localhost"+path)
-	c.Mention = mentionOf(c.MessageType)
-	setup := build(t, c, env)
-	messages, err := setup.Render(receiverstest.Story(t, story))
-	require.NoError(t, err)
-	receiverstest.Golden(t, filepath.Join(c.MessageType, story+"."+locale), messages, *update)
 }
 
 // mentionOf is somebody whom a message type can mention.

@@ -78,6 +78,21 @@ func lose(a *relay.Alert) { a.Change, a.Status = relay.ChangeGone, relay.StatusR
 // longAgo is when what is late in these stories was received.
 func longAgo() time.Time { return Now.Add(-50 * time.Hour) }
 
+// GoldenStories compares what an integration makes of every story, in both languages and in at most two parts, with a folder
+// below testdata, or writes that. Build makes it from what all integrations can be told.
+func GoldenStories(t *testing.T, folder string, update bool, build func(relay.Common) relay.Setup) {
+	t.Helper()
+	for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+		setup := build(relay.Common{Locale: locale, MaxParts: 2})
+		for _, story := range Stories() {
+			t.Run(folder+"/"+story+"/"+locale, func(t *testing.T) {
+				t.Parallel()
+				Golden(t, filepath.Join(folder, story+"."+locale), Render(t, setup, Story(t, story)), update)
+			})
+		}
+	}
+}
+
 // Golden compares the bodies of messages, which are JSON, with testdata/<name>.golden.json, or writes that.
 func Golden(t *testing.T, name string, messages []relay.Message, update bool) {
 	t.Helper()

@@ -301,16 +301,10 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	env := receiverstest.Env(t, set(t))
 	for form, c := range map[string]slack.Config{"blocks": {}, "attachment": {Blocks: new("")}} {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
-			for _, story := range receiverstest.Stories() {
-				t.Run(form+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					c := c
-					c.Locale, c.MaxParts, c.APIURL = locale, 2, secret.New("https://example.com"+path)
-					testGolden(t, filepath.Join(form, story+"."+locale), build(t, c, env), receiverstest.Story(t, story))
-				})
-			}
-		}
+		receiverstest.GoldenStories(t, form, *update, func(common relay.Common) relay.Setup {
+			c.Common, c.APIURL = common, secret.New("https://example.com"+path)
+			return build(t, c, env)
+		})
 	}
 }
 

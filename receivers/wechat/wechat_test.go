@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -156,18 +155,11 @@ func TestValidate(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for _, messageType := range []string{"text", "markdown"} {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
+		receiverstest.GoldenStories(t, messageType, *update, func(common relay.Common) relay.Setup {
 			c := item(t, `{corp_id: ww1, agent_id: "1", to_user: alice, api_secret: s}`)
-			c.MessageType, c.Locale, c.MaxParts = messageType, locale, 2
-			s := build(t, c, wechat.Globals{APIURL: "http://localhost/cgi-bin/"})
-			for _, story := range receiverstest.Stories() {
-				t.Run(messageType+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					messages := receiverstest.Render(t, s, receiverstest.Story(t, story))
-					receiverstest.Golden(t, filepath.Join(messageType, story+"."+locale), messages, *update)
-				})
-			}
-		}
+			c.MessageType, c.Common = messageType, common
+			return build(t, c, wechat.Globals{APIURL: "http://localhost/cgi-bin/"})
+		})
 	}
 }
 

@@ -176,18 +176,10 @@ func TestAppGolden(t *testing.T) {
 	t.Parallel()
 	env := receiverstest.Env(t, words(t))
 	for _, c := range appsOfEachType() {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
-			for _, story := range receiverstest.Stories() {
-				t.Run(nameOf(c)+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					c := c
-					c.Locale, c.MaxParts = locale, 2
-					setup := buildApp(t, c, env, "http://localhost/cgi-bin")
-					messages := receiverstest.Render(t, setup, receiverstest.Story(t, story))
-					receiverstest.Golden(t, filepath.Join("app", nameOf(c), story+"."+locale), messages, *update)
-				})
-			}
-		}
+		receiverstest.GoldenStories(t, filepath.Join("app", nameOf(c)), *update, func(common relay.Common) relay.Setup {
+			c.Common = common
+			return buildApp(t, c, env, "http://localhost/cgi-bin")
+		})
 	}
 }
 

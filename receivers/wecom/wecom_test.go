@@ -529,14 +529,14 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	env := receiverstest.Env(t, words(t))
 	for _, c := range append(types(t), wecom.Config{MessageType: "markdown", TextTwin: true}) {
-		for _, locale := range []string{relay.LocaleChinese, relay.LocaleEnglish} {
-			for _, story := range receiverstest.Stories() {
-				t.Run(nameOf(c)+"/"+story+"/"+locale, func(t *testing.T) {
-					t.Parallel()
-					testGolden(t, env, c, locale, story)
-				})
-			}
+		folder := nameOf(c)
+		if c.TextTwin {
+			folder = "twin"
 		}
+		receiverstest.GoldenStories(t, folder, *update, func(common relay.Common) relay.Setup {
+			c.Common, c.Robot, c.Mention = common, robot(), mentionOf(c)
+			return build(t, c, env)
+		})
 	}
 }
 
@@ -547,19 +547,6 @@ func TestGoldenIsComplete(t *testing.T) {
 	for _, messageType := range append(wecom.AppTypes(), "text_notice") {
 		receiverstest.RequireMatrix(t, filepath.Join("app", messageType))
 	}
-}
-
-func testGolden(t *testing.T, env relay.Env, c wecom.Config, locale, story string) {
-	t.Helper()
-	folder := nameOf(c)
-	if c.TextTwin {
-		folder = "twin"
-	}
-	c.Locale, c.MaxParts, c.Robot, c.Mention = locale, 2, robot(), mentionOf(c)
-	setup := build(t, c, env)
-	messages, err := setup.Render(receiverstest.Story(t, story))
-	require.NoError(t, err)
-	receiverstest.Golden(t, filepath.Join(folder, story+"."+locale), messages, *update)
 }
 
 // mentionOf is somebody whom a message type can mention.
