@@ -154,6 +154,7 @@ func TestValidate(t *testing.T) {
 // TestGolden: what WeCom gets of each notification, in each message type and language.
 func TestGolden(t *testing.T) {
 	t.Parallel()
+	receiverstest.RequireMatrix(t, "text", "markdown")
 	for _, messageType := range []string{"text", "markdown"} {
 		receiverstest.GoldenStories(t, messageType, *update, func(common relay.Common) relay.Setup {
 			c := item(t, `{corp_id: ww1, agent_id: "1", to_user: alice, api_secret: s}`)
