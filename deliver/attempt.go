@@ -64,7 +64,7 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 		return outbox.Outcome{Result: outbox.Dead, Reason: reasonCrashed, Detail: a.err.Error()}
 	}
 	parts, err := d.parts(ctx, a)
-	if ctx.Err() != nil || err == nil && !d.timeLeft(a) {
+	if ctx.Err() != nil {
 		return outbox.Outcome{Result: outbox.Release}
 	}
 	if err != nil {
@@ -74,13 +74,14 @@ func (d *Deliverer) attempt(ctx context.Context, a *attempt) outbox.Outcome {
 		return outbox.Outcome{Result: outbox.Release, Apart: true} // a digest that is no single message saves no slot
 	}
 	parts, wait, err := d.paced(ctx, a, parts)
-	if wait > 0 {
+	if wait > 0 || ctx.Err() != nil || !d.timeLeft(a) {
 		return outbox.Outcome{Result: outbox.Release, After: wait}
 	}
 	a.address(parts[0])
-	if err == nil {
-		err = d.send(ctx, a)
+	if err != nil {
+		return d.failed(ctx, a, err)
 	}
+	err = d.send(ctx, a)
 	hold := d.outage(ctx, a, err)
 	if err != nil {
 		o := d.failed(ctx, a, err)

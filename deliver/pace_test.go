@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,8 @@ import (
 type pacer struct {
 	fake
 
-	wait func() (time.Duration, error)
+	wait  func() (time.Duration, error)
+	lease func(asked time.Duration) time.Duration // may be nil
 }
 
 func (p *pacer) Render(d relay.Delivery) ([]relay.Message, error) {
@@ -45,7 +47,7 @@ func paced(t *testing.T, p *pacer) (texts []string, at []time.Duration, outcomes
 		}
 		return relay.Receipt{Ref: "r", NoSlot: m.OwnRate}, nil
 	}
-	store := new(memory)
+	store := &memory{lease: p.lease}
 	store.add("ops/fake/a", "robot-a", "g", body(t, alert("f1", relay.StatusFiring, time.Now())))
 	s := setup("a", &p.fake)
 	s.Integration = p
@@ -125,5 +127,52 @@ func TestAPaceThatCannotBeCountedIsTriedAgain(t *testing.T) {
 		texts, _, o := paced(t, p)
 		require.Equal(t, []string{"update", "reply"}, texts)
 		require.Equal(t, relay.Transient, o[0].Reason)
+	})
+}
+
+// The store's trouble is not the vendor's, which nobody has called.
+func TestPacesThatCannotBeCountedAreNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pacer{wait: func() (time.Duration, error) { return 0, relay.AsTransient(errors.New("store is down")) }}
+		store := new(memory)
+		for n := range 10 {
+			store.add("ops/fake/a", "robot-a", fmt.Sprint("g", n), body(t, alert("f1", relay.StatusFiring, time.Now())))
+		}
+		s := setup("a", &p.fake)
+		s.Integration = p
+		_, stop := run(t, deliver.Options{Store: store, Setups: []relay.Setup{s}})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		stop()
+		require.Empty(t, p.messages())
+		require.Greater(t, len(store.outcomes()), 20)
+		for _, o := range store.outcomes() {
+			require.Equal(t, relay.Transient, o.Reason)
+			require.Zero(t, o.Hold)
+		}
+	})
+}
+
+// Asking may take so long that the send would end after its lease.
+func TestWhatIsAskedForTooLongIsNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		leases := 0
+		texts, at, o := paced(t, &pacer{
+			wait: func() (time.Duration, error) {
+				time.Sleep(1500 * time.Millisecond)
+				return 0, nil
+			},
+			lease: func(asked time.Duration) time.Duration {
+				if leases++; leases == 1 {
+					return 16 * time.Second // a second more than a send and its settle may take
+				}
+				return asked
+			},
+		})
+		require.Equal(t, outbox.Outcome{Result: outbox.Release, Items: []string{"g-1"}}, o[0])
+		require.Equal(t, []string{"update", "reply"}, texts)
+		require.Equal(t, 3*time.Second, at[0])
 	})
 }
