@@ -93,6 +93,7 @@ func (m *machine) accept(rt *rapid.T) {
 	if w.ID == "" || rapid.IntRange(0, 9).Draw(rt, "again") != 0 {
 		w = m.webhook(rt)
 	}
+	w.ReceivedAt = m.Now() // a copy may be told after all, once the window is over
 	m.last = w
 	want, err := m.model.Accept(m.t.Context(), w)
 	require.NoError(rt, err)

@@ -73,6 +73,7 @@ end
 for _, lane in ipairs(call('ZRANGE', P .. FULL, 0, most)) do
   if #batches < most then batches[#batches + 1] = fold(lane, ARGV[6] .. #batches) end
 end
+keepLeases()
 keepWaits()
 if #batches > 0 then remember(ARGV[9], ARGV[6]) end
 local first = call('ZRANGE', P .. ENDS, 0, 0, 'WITHSCORES')

@@ -30,11 +30,15 @@ local function finish(it, limiters)
   departures[it.queue], q.entries, q.limiters = q, q.entries + 1, limiters
 end
 
+-- forget forgets what is known of the head of a lane.
+local function forget(lane)
+  call('HDEL', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'rest', 'reason', 'detail', 'due',
+    'place', 'lease', 'rigid')
+end
+
 -- after puts a lane whose first n items have ended back into line in the queue of the next one, behind the others, or
 -- keeps what is known of it for the retention when there is no next one.
 local function after(lane, n, retention, queue)
-  call('HDEL', P .. LANE .. lane, 'tries', 'crashes', 'bound', 'apart', 'alone', 'rest', 'reason', 'detail', 'due',
-    'place', 'lease', 'rigid')
   if not queue then
     keys[#keys + 1] = P .. ITEMS .. lane
     call('PEXPIRE', P .. LANE .. lane, retention)

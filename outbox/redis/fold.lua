@@ -15,7 +15,7 @@ end
 -- is nowhere else.
 local function fold(lane, nonce)
   local has = call('HMGET', P .. LANE .. lane, 'lease', 'rigid', 'bound', 'alone', 'crashes', 'place')
-  if has[1] then return end
+  if (has[1] or '') ~= '' then return end
   local items = {}
   for i, text in ipairs(call('LRANGE', P .. ITEMS .. lane, 0, 199)) do items[i] = item(text) end
   local t = items[1] and termsOf(items[1].queue)

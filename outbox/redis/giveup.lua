@@ -41,6 +41,7 @@ for _, l in ipairs(lanes) do
     finish(it)
     ended[#ended + 1] = l.definition
   end
+  forget(l.lane)
   after(l.lane, #l.items, ARGV[4], nil)
 end
 depart()

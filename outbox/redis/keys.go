@@ -34,7 +34,7 @@ import (
 //	lane:<lane>       hash    what is known of a lane, pending or not: s state last accepted; x of the entry last told,
 //	                          told (when), newest (accepted) of all told, ref, peer (who may share its digest); and of
 //	                          its head: tries, crashes, bound, apart, alone, rigid, rest, reason, detail, due, place
-//	                          (in later), lease (nonce) (while something is pending, and for the retention)
+//	                          (in later), lease (nonce, or empty) (while something is pending, and for the retention)
 //
 //	queues            hash    <queue> → <integration> and the names of the integration and its limiters: lanes that can
 //	                          be told with the same limiters

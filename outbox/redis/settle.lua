@@ -48,16 +48,20 @@ local function settle()
 
   for i, l in ipairs(lanes) do
     local key, items = P .. LANE .. l.lane, l.items
-    local has = call('HMGET', key, 'tries', 'newest')
+    local has = call('HMGET', key, 'tries', 'newest', 'due', 'crashes', 'rigid')
     local try = (has[1] or 0) + 1
     for _, it in ipairs(items) do open(it) end
     if result ~= 'release' then tell(items, try, ends) end
     if A[8] ~= '' then call('HSET', key, 'ref', A[8]) end
     if ends then
       local newest = items[#items]
+      local first = not (has[1] or has[3] or has[4] or has[5]) -- nothing is known of the head but its lease
       if result == 'sent' and newest.at >= (tonumber(has[2]) or newest.at) then
-        call('HSET', key, 'newest', us(newest.at), 'x', newest.x, 'told', NOW)
+        call('HSET', key, 'newest', us(newest.at), 'x', newest.x, 'told', NOW, 'lease', '')
+      else
+        first = false
       end
+      if not first then forget(l.lane) end
       for _, it in ipairs(items) do
         if result == 'dead' then bury(l.lane, it, try, A[13]) end
         finish(it, names)

@@ -1,4 +1,23 @@
--- The claim: leasing lanes.
+-- The claim: leasing lanes. What leases have in common is written by keepLeases, once in a claim.
+
+-- leases are the fields that are to come, and ends when each of them is over, in pairs of that and its nonce; flights has
+-- the same of each limiter.
+local leases, ends, flights = {}, {}, {}
+
+-- lease notes that lanes, each with how many entries it tells, are leased with a slot of a limiter.
+local function lease(nonce, limiter, names, lanes)
+  local stop, flight = us(now + ARGV[5]), flights[limiter] or {}
+  leases[#leases + 1] = nonce
+  leases[#leases + 1] = stop .. ' ' .. limiter .. ' ' .. names .. ' ' .. lanes
+  ends[#ends + 1], ends[#ends + 2] = stop, nonce
+  flight[#flight + 1], flight[#flight + 2], flights[limiter] = stop, nonce, flight
+end
+
+local function keepLeases()
+  many('HSET', P .. LEASES, leases)
+  many('ZADD', P .. ENDS, ends)
+  for limiter, flight in pairs(flights) do many('ZADD', P .. FLIGHT .. limiter, flight) end
+end
 
 -- lapse ends a lease that nobody settled: its slot counts as used at its end, which a clock that was set back has made
 -- sooner than the lease says.
@@ -139,15 +158,12 @@ local function take(queue, nonce)
     lanes = {call('LPOP', P .. READY .. queue)}
   end
   t.ready = t.ready - #lanes
-  local stop = us(now + ARGV[5])
   local names, batch = {}, {nonce, l.name, {}}
   for i, lane in ipairs(lanes) do
     local told, n = leaseLane(lane, t, nonce)
     batch[3][i], names[i] = told, lane .. string.format('%02d', n)
   end
-  call('HSET', P .. LEASES, nonce, stop .. ' ' .. l.id .. ' ' .. t.names .. ' ' .. table.concat(names))
-  call('ZADD', P .. ENDS, stop, nonce)
-  call('ZADD', P .. FLIGHT .. l.id, stop, nonce)
+  lease(nonce, l.id, t.names, table.concat(names))
   l.flying, l.used = l.flying + 1, l.used + 1
   return batch
 end
