@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -178,7 +177,7 @@ func (db *DB) pipe(
 	began := time.Now()
 	_, err := pipeline.Exec(ctx)
 	db.metrics.sent(scripts(runs), time.Since(began))
-	if err != nil && !slices.ContainsFunc(runs, func(r *run) bool { return anyFailed(r.sent) }) { // there was no connection, because the server refused it
+	if sent := sentBy(runs, acks); err != nil && !anyFailed(sent) { // no connection, because the server refused it
 		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err))
 		for _, p := range calls {
 			p.end(nil, err)

@@ -100,6 +100,18 @@ func scripts(runs []*run) int {
 	return n
 }
 
+// sentBy are all commands of some runs, and the one that waits for replicas, when there is one.
+func sentBy(runs []*run, acks *goredis.Cmd) []*goredis.Cmd {
+	var all []*goredis.Cmd
+	for _, r := range runs {
+		all = append(all, r.sent...)
+	}
+	if acks != nil {
+		all = append(all, acks)
+	}
+	return all
+}
+
 func anyFailed(sent []*goredis.Cmd) bool {
 	return slices.ContainsFunc(sent, func(c *goredis.Cmd) bool { return c.Err() != nil })
 }

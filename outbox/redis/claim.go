@@ -24,6 +24,9 @@ func (s *Store) Claim(ctx context.Context, c outbox.ClaimRequest) ([]outbox.Batc
 	config := s.configure(c.Integrations)
 	s.claiming.Lock()
 	defer s.claiming.Unlock()
+	if s.sends.takeUnknown() {
+		s.last = unsure
+	}
 	for range maxTries {
 		until, nonce := s.now().Add(c.Lease), rand.Text()
 		answer, err := s.run(ctx, s.scripts.claim, false, []any{

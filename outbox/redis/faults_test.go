@@ -141,6 +141,7 @@ func TestFaults(t *testing.T) {
 		"a clock that jumps":                     testClock,
 		"a failover that forgets the last sends": testFailover,
 		"a server that forgets the last sends":   testForgotten,
+		"a server that forgets sends under way":  testForgottenUnderWay,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -777,6 +778,36 @@ func testFailover(t *testing.T) {
 	require.Empty(t, claim(10), "the window is full, whatever the new server knew")
 	require.ErrorIs(t, v.Settle(t.Context(), batches[1].Lease, done(batches[1])), outbox.ErrStale)
 	require.Equal(t, 6, stats(t, v.Store).Pending, "what was not heard of is told again")
+}
+
+// testForgottenUnderWay: a send that a server forgot while it was under way counts from its end, as any other does.
+func testForgottenUnderWay(t *testing.T) {
+	t.Helper()
+	clock := outboxtest.NewClock()
+	server := parts.StartRedis(t, "--appendonly", "no")
+	v := &victim{t: t, server: server, Store: openWith(t, server.Address, redis.Options{Now: clock.Now})}
+	limited := map[relay.IntegrationID]outbox.Terms{mail: {
+		Limit: relay.Limit{Messages: 3, Per: time.Minute}, Limiters: []relay.LimiterID{mailbox},
+	}}
+	claim := func() []outbox.Batch {
+		return v.claimOnce(outbox.ClaimRequest{Max: 10, Lease: 30 * time.Second, Integrations: limited})
+	}
+	for range 6 {
+		v.accept()
+	}
+	server.Do(t, "SAVE")
+	sending := claim()
+	require.Len(t, sending, 3)
+	server.Do(t, "DEBUG", "RELOAD", "NOSAVE")
+	require.Empty(t, claim(), "they are under way")
+	clock.Advance(14 * time.Second)
+	for _, b := range sending {
+		require.ErrorIs(t, v.Settle(t.Context(), b.Lease, done(b)), outbox.ErrStale)
+	}
+	clock.Advance(time.Minute - time.Millisecond)
+	require.Empty(t, claim(), "a minute since they ended is not over")
+	clock.Advance(time.Millisecond)
+	require.Len(t, claim(), 3)
 }
 
 // testForgotten: a server that loses its last writes is told of the sends among them before anything else is sent, also

@@ -16,6 +16,9 @@ type sends struct {
 	mu    sync.Mutex
 	known map[string]send // by nonce
 	swept time.Time
+	// unknown says that one ended of which the server did not know any more that it was under way: it may count there from
+	// when the server was told of it, which is too early.
+	unknown bool
 }
 
 type send struct {
@@ -61,6 +64,25 @@ func (s *sends) end(now time.Time, nonce string, o outbox.Outcome) {
 		known.ended = now
 		s.known[nonce] = known
 	}
+}
+
+// endUnknown notes when a send ended whose lease the server has forgotten.
+func (s *sends) endUnknown(now time.Time, nonce string, o outbox.Outcome) {
+	s.end(now, nonce, o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, limited := s.known[nonce]; limited {
+		s.unknown = true
+	}
+}
+
+// takeUnknown tells whether one ended so since it was last asked.
+func (s *sends) takeUnknown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unknown := s.unknown
+	s.unknown = false
+	return unknown
 }
 
 // sendArgs is how many arguments tell of a send.

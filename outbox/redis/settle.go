@@ -33,6 +33,9 @@ func (s *Store) Settle(ctx context.Context, l outbox.Lease, o outbox.Outcome) er
 	case err != nil:
 		return err
 	case answer == int64(0):
+		if now := s.now(); now.Before(l.Until) {
+			s.sends.endUnknown(now, l.Nonce, o)
+		}
 		return outbox.ErrStale
 	case answer == int64(2):
 		return fmt.Errorf("%w: settle: %w", outbox.ErrUnavailable, errDigestRest)
