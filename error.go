@@ -30,6 +30,8 @@ type Error struct {
 	Kind Kind
 	// RetryAfter is the delay the vendor named, or its documented ban; zero when it named none.
 	RetryAfter time.Duration
+	// Paced says that the integration, a Pacer, keeps this pause by itself: nothing else to the destination has to wait.
+	Paced bool
 	// Told says that the log has it already: a token endpoint that is down is no news at each attempt.
 	Told bool
 	Err  error
@@ -71,6 +73,12 @@ func KindOf(err error) Kind {
 func Told(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Told
+}
+
+// Paced tells whether the integration keeps the pause of err by itself.
+func Paced(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Paced
 }
 
 // RetryAfter returns the delay the vendor named, or zero.

@@ -21,7 +21,7 @@ type Message struct {
 	// Again says that some recipients have got it already: this is for those who refused it for now.
 	Again bool `json:"again,omitempty"`
 	// OwnRate says that the vendor counts this call apart from the others to its destination. The integration is a Pacer and
-	// is asked when it may go; when the vendor asks for a pause, nothing else to the destination has to wait.
+	// is asked when it may go.
 	OwnRate bool `json:"own_rate,omitempty"`
 	// Limiter is the credential to send with. Deliver sets it to the one whose slot was claimed.
 	Limiter LimiterID `json:"-"`

@@ -258,7 +258,6 @@ func (d *Deliverer) failed(ctx context.Context, a *attempt, err error) outbox.Ou
 		attempt: a.lane.Attempt,
 		age:     d.now().Sub(a.newest()),
 		final:   (a.message.Fallback != "" || a.message.Again) && !a.digest(),
-		ownRate: a.message.OwnRate,
 		random:  d.random(),
 	}.outcome(d.maxAge)
 	if o.HeldFor() == relay.Misconfigured && d.targets.Load() != a.targets {

@@ -31,7 +31,6 @@ type failure struct {
 	attempt int
 	age     time.Duration // of the newest notification in it
 	final   bool          // a refusal is final: it was the plain fallback, or some recipients have it already
-	ownRate bool          // the vendor counts it apart, so a pause that it asks for is kept by the integration
 	random  float64       // in [0, 1)
 }
 
@@ -45,7 +44,7 @@ func (f failure) outcome(maxAge time.Duration) outbox.Outcome {
 		if o.Hold = after; o.Hold <= 0 {
 			o.Hold = defaultHold
 		}
-		if f.ownRate {
+		if relay.Paced(f.err) {
 			o.Hold = 0
 		}
 	case relay.Misconfigured:

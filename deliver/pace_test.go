@@ -58,7 +58,6 @@ func paced(t *testing.T, p *pacer) (texts []string, at []time.Duration, outcomes
 	stats, err := store.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Pending)
-	require.Empty(t, stats.Holds, "nothing else has to wait")
 	return texts, at, store.outcomes()
 }
 
@@ -101,7 +100,9 @@ func TestAPauseForWhatHasARateOfItsOwn(t *testing.T) {
 		p.send = func(_ context.Context, m relay.Message) (relay.Receipt, error) {
 			if m.OwnRate && time.Now().Second() < 30 {
 				p.wait = until(30 * time.Second)
-				return relay.Receipt{}, relay.AsRateLimited(errors.New("too many"), 30*time.Second)
+				return relay.Receipt{}, &relay.Error{
+					Kind: relay.RateLimited, RetryAfter: 30 * time.Second, Paced: true, Err: errors.New("too many"),
+				}
 			}
 			return relay.Receipt{NoSlot: m.OwnRate}, nil
 		}
@@ -109,8 +110,26 @@ func TestAPauseForWhatHasARateOfItsOwn(t *testing.T) {
 		require.Equal(t, []string{"update", "reply", "update"}, texts)
 		require.Equal(t, []time.Duration{0, 0, 30 * time.Second}, at)
 		require.Equal(t, relay.RateLimited, o[0].Reason)
-		require.Zero(t, o[0].Hold)
+		require.Zero(t, o[0].Hold, "nothing else has to wait")
 		require.False(t, o[0].Counts(), "it is no attempt")
+	})
+}
+
+// A message that took the place of the one that has gone has the rate of the destination.
+func TestAPauseForWhatTookThePlaceOfTheOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, calls := &pacer{wait: until(0)}, 0
+		p.send = func(context.Context, relay.Message) (relay.Receipt, error) {
+			if calls++; calls == 1 {
+				return relay.Receipt{}, relay.AsRateLimited(errors.New("too many"), 30*time.Second)
+			}
+			return relay.Receipt{}, nil
+		}
+		texts, at, o := paced(t, p)
+		require.Equal(t, []string{"update", "update", "reply"}, texts)
+		require.Equal(t, []time.Duration{0, 30 * time.Second, 30 * time.Second}, at)
+		require.Equal(t, 30*time.Second, o[0].Hold)
 	})
 }
 

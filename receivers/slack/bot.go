@@ -215,14 +215,15 @@ func (b *bot) wait(ctx context.Context, m relay.Message) (time.Duration, error) 
 	return wait, nil
 }
 
-// updated notes that an update has ended with err. When Slack wants a pause, it is for all updates of the app.
+// updated notes that an update has ended with err. When Slack wants a pause, it is for all updates of the app, and for no
+// post; but when it cannot be noted, at least the channel has it.
 func (b *bot) updated(ctx context.Context, at place, err error) error {
 	var pause time.Duration
 	if relay.KindOf(err) == relay.RateLimited {
 		pause = relay.RetryAfter(err)
 	}
-	if counted := b.updates.Done(ctx, at.who(), pause); counted != nil && pause > 0 {
-		return counted
+	if b.updates.Done(ctx, at.who(), pause) == nil && pause > 0 {
+		return &relay.Error{Kind: relay.RateLimited, RetryAfter: pause, Paced: true, Err: err}
 	}
 	return err
 }

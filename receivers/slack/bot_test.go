@@ -2,7 +2,9 @@ package slack_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -502,11 +504,61 @@ func TestAPauseOfAnUpdate(t *testing.T) {
 			err := send()
 			require.Equal(t, relay.RateLimited, relay.KindOf(err))
 			require.Equal(t, tt.want, relay.RetryAfter(err))
+			require.True(t, relay.Paced(err))
 			wait, _ = update("#pay")
 			require.Equal(t, tt.want, wait)
 			stage.Advance(tt.want)
 			wait, _ = update("#pay")
 			require.Zero(t, wait)
+		})
+	}
+}
+
+// lockless is a cache that cannot count.
+type lockless struct{ relay.Cache }
+
+func (lockless) Lock(context.Context, string, time.Duration) (func(), error) {
+	return nil, errors.New("store is down")
+}
+
+// A pause that only the channel can keep: of a post in the place of a message that has gone, or of an update that cannot be
+// noted for the others.
+func TestAPauseOfTheChannel(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		gone  bool
+		cache func(relay.Cache) relay.Cache
+	}{
+		"a post in the place of a message that has gone": {
+			gone: true, cache: func(c relay.Cache) relay.Cache { return c },
+		},
+		"an update that cannot be noted": {cache: func(c relay.Cache) relay.Cache { return lockless{c} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := receiverstest.HTTPVendor(func(w http.ResponseWriter, r *http.Request) {
+				if tt.gone && r.URL.Path == "/api/chat.update" {
+					receiverstest.Answer(http.StatusOK, `{"ok":false,"error":"message_not_found"}`)(w, r)
+					return
+				}
+				w.Header().Set("Retry-After", "30")
+				receiverstest.Answer(http.StatusTooManyRequests, `{"ok":false,"error":"ratelimited"}`)(w, r)
+			})(t)
+			env := receiverstest.NewStage(t, set(t)).Env()
+			env.Cache = tt.cache(env.Cache)
+			s := build(t, slack.Config{
+				AppURL: target + "/api/chat.postMessage", AppToken: secret.New(botToken), Channel: "#ops",
+			}, env)
+			d := group(1, nil)
+			at := map[string]string{"channel": "C1", "ts": "1.1"}
+			d.Previous = living.New(at, receiverstest.Now).Ref(receiverstest.Now)
+			m := receiverstest.Render(t, s, d)[0]
+			m.Previous = d.Previous
+			require.True(t, m.OwnRate)
+			_, err := s.Send(t.Context(), m)
+			require.Equal(t, relay.RateLimited, relay.KindOf(err))
+			require.Equal(t, 30*time.Second, relay.RetryAfter(err))
+			require.False(t, relay.Paced(err))
 		})
 	}
 }
