@@ -90,11 +90,11 @@ func (m *machine) flood(rt *rapid.T) {
 
 func (m *machine) accept(rt *rapid.T) {
 	w := m.last
-	if w.ID == "" || rapid.IntRange(0, 9).Draw(rt, "again") != 0 {
+	if w.ID == "" || m.Now().Sub(w.ReceivedAt) >= w.Window || rapid.IntRange(0, 9).Draw(rt, "again") != 0 {
 		w = m.webhook(rt)
+		m.last = w
 	}
-	w.ReceivedAt = m.Now() // a copy may be told after all, once the window is over
-	m.last = w
+	w.ReceivedAt = m.Now() // a copy of it may be accepted, when the first was a copy of another
 	want, err := m.model.Accept(m.t.Context(), w)
 	require.NoError(rt, err)
 	got, err := m.store.Accept(m.t.Context(), w)
