@@ -55,18 +55,22 @@ func (r *Redis) Record(ctx context.Context, entries []Entry, ttl time.Duration) 
 	return nil
 }
 
-// Find implements Store: one round trip for each node. A value is read no further than it may be long, because anybody may
-// have written it.
+// Find implements Store: one round trip for each node. With a single server there is another one before, which asks whether
+// anything at all was recorded under so many keys; mostly nothing was. A value is read no further than it may be long,
+// because anybody may have written it.
 func (r *Redis) Find(ctx context.Context, keys []Key) ([]relay.Snapshot, error) {
 	found := make([]relay.Snapshot, len(keys))
 	keys = keys[:min(len(keys), MaxKeys)]
 	if len(keys) == 0 {
 		return found, nil
 	}
+	some, err := r.some(ctx, keys)
+	if err != nil || !some {
+		return found, err
+	}
 	commands := make([]redisdb.Command, len(keys))
 	for i, key := range keys {
-		key := r.prefix + string(key)
-		commands[i] = redisdb.Command{"getrange", key, 0, MaxValue}
+		commands[i] = redisdb.Command{"getrange", r.prefix + string(key), 0, MaxValue}
 	}
 	answers, err := r.db.Do(ctx, commands)
 	if err != nil {
@@ -86,6 +90,26 @@ func (r *Redis) Find(ctx context.Context, keys []Key) ([]relay.Snapshot, error) 
 		}
 	}
 	return found, nil
+}
+
+// some tells whether there may be something under any of the keys. One command asks for keys of one server alone.
+func (r *Redis) some(ctx context.Context, keys []Key) (bool, error) {
+	if !r.db.Single() {
+		return true, nil
+	}
+	exists := make(redisdb.Command, 1, 1+len(keys))
+	exists[0] = "exists"
+	for _, key := range keys {
+		exists = append(exists, r.prefix+string(key))
+	}
+	answers, err := r.db.Do(ctx, []redisdb.Command{exists})
+	if err != nil {
+		return false, fmt.Errorf("find snapshots: %w", err)
+	}
+	if err, refused := answers[0].(error); refused {
+		return false, fmt.Errorf("find snapshots: %w", r.db.Fault(ctx, err))
+	}
+	return answers[0] != int64(0), nil
 }
 
 // ofOneKey reports whether an error is about what somebody has put under one key, and not about Redis.

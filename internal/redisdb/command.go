@@ -15,7 +15,7 @@ type Command []any
 // with the calls that come at the same time. In a cluster they go alone, so that a node that hangs holds up nothing of
 // another. An error wraps ErrUnavailable: then any of them may have run.
 func (db *DB) Do(ctx context.Context, commands []Command) ([]any, error) {
-	if _, single := db.client.(*goredis.Client); !single {
+	if !db.Single() {
 		return db.doAlone(ctx, commands)
 	}
 	p := &pending{ctx: ctx, done: make(chan struct{}), commands: commands}
@@ -28,6 +28,12 @@ func (db *DB) Do(ctx context.Context, commands []Command) ([]any, error) {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	return answer.([]any), nil
+}
+
+// Single tells whether there is one server alone, so that one command may have any keys; a cluster has several.
+func (db *DB) Single() bool {
+	_, single := db.client.(*goredis.Client)
+	return single
 }
 
 func (db *DB) doAlone(ctx context.Context, commands []Command) ([]any, error) {
