@@ -58,6 +58,7 @@ type Data struct {
 	// RelayURL is where people reach the relay; empty when not configured.
 	RelayURL string `json:"-"`
 
+	words        words // of the language that it is told in; may be nil
 	notification *relay.Notification
 	shown        relay.Alerts // what Alerts are made of
 	omitted      relay.Alerts
@@ -262,7 +263,7 @@ func (d *Data) Omitted() Alerts { return alertsAt(d.omitted, d.Now) }
 func (d *Data) OmittedCount() int { return len(d.omitted) }
 
 // OmittedCounts says how many of them there are by alert name and severity, the most frequent first.
-func (d *Data) OmittedCounts() string { return tallyOf(d.omitted).String() }
+func (d *Data) OmittedCounts() string { return tallyOf(d.omitted).in(d.words) }
 
 // common is what all alerts of a notification agree on and the default texts therefore say once.
 type common struct {

@@ -23,7 +23,8 @@ const sourceName = "template"
 // template whose functions know the execution they belong to can only execute once at a time.
 type compiled struct {
 	config *Config
-	limit  int // bytes of the result
+	words  words // of its language
+	limit  int   // bytes of the result
 	// constant is the result of a template without actions.
 	constant   string
 	isConstant bool
@@ -146,6 +147,7 @@ func (c *compiled) Execute(v relay.View) (string, error) {
 	defer c.give(e)
 
 	dot := newData(v, c.config.ExternalURL)
+	dot.words = c.words
 	e.run.begin(dot, c.config.Timeout, c.limit)
 	e.out.Reset()
 	if err := e.execute(e.run.output(&e.out), dot); err != nil {

@@ -15,6 +15,7 @@ const maxPlainField = 300
 func (s *Set) Plain(locale string, v relay.View) string {
 	l := s.languageOf(locale)
 	d := newData(v, s.config.ExternalURL)
+	d.words = l.builtin
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -209,7 +210,7 @@ func placeOf(n *relay.Notification, a *relay.Alert) string {
 
 // more tells of the alerts that have no line of their own.
 func (l *language) more(t *tally) string {
-	return fmt.Sprintf(l.builtin["more"], t.total, plain(t.String()))
+	return fmt.Sprintf(l.builtin["more"], t.total, plain(t.in(l.builtin)))
 }
 
 // field is one value from outside, in one bounded line.

@@ -166,7 +166,7 @@ func (s *Set) template(key sourceKey) (relay.Template, error) {
 	if len(key.src) > maxSource {
 		return nil, fmt.Errorf("template of %d bytes is longer than %d", len(key.src), maxSource)
 	}
-	c := &compiled{config: &s.config, limit: s.config.MaxText, free: make(chan *executor, runtime.GOMAXPROCS(0))}
+	c := &compiled{config: &s.config, words: l.words, limit: s.config.MaxText, free: make(chan *executor, runtime.GOMAXPROCS(0))}
 	var err error
 	if key.html {
 		c.limit = s.config.MaxHTML

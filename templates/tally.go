@@ -31,8 +31,9 @@ func (t *tally) add(a *relay.Alert) {
 	t.total++
 }
 
-// String names the kinds, the most frequent first: "HighErrors/critical 30, DiskFull/warning 7".
-func (t *tally) String() string {
+// in names the kinds, the most frequent first, with their severities in the words of a language: "HighErrors/critical 30,
+// DiskFull/warning 7".
+func (t *tally) in(w words) string {
 	kinds := slices.SortedFunc(maps.Keys(t.counts), func(a, b kind) int {
 		return cmp.Or(cmp.Compare(t.counts[b], t.counts[a]), cmp.Compare(a.name, b.name), cmp.Compare(a.severity, b.severity))
 	})
@@ -42,7 +43,7 @@ func (t *tally) String() string {
 			parts = append(parts, "…")
 			break
 		}
-		name := strings.TrimSuffix(short(maxKindField, k.name)+"/"+short(maxKindField, k.severity), "/")
+		name := strings.TrimSuffix(short(maxKindField, k.name)+"/"+short(maxKindField, w.severity(k.severity)), "/")
 		parts = append(parts, name+" "+strconv.Itoa(t.counts[k]))
 	}
 	return strings.Join(parts, ", ")

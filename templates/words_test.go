@@ -129,6 +129,20 @@ func TestMessagesAreInOneLanguage(t *testing.T) {
 	}
 }
 
+// What is only counted is counted by severities in the words of the language, as everywhere in a message.
+func TestCountsAreInTheLanguage(t *testing.T) {
+	t.Parallel()
+	set := newSet(t)
+	v := viewOf(payload(t, "group-50-firing"))
+	v.Omitted = v.Notification().Alerts
+	for locale, want := range map[string]string{relay.LocaleChinese: "InstanceDown/严重 50", relay.LocaleEnglish: "InstanceDown/critical 50"} {
+		require.Equal(t, want, render(t, set, locale, "{{ .OmittedCounts }}", v))
+		require.Contains(t, set.Plain(locale, v), want)
+		compact, _ := set.Compact(locale, v, v.Omitted, 60)
+		require.Contains(t, compact, want)
+	}
+}
+
 // receivedAt is when the views of these tests began.
 var receivedAt = time.Date(2026, 11, 18, 3, 4, 5, 0, time.UTC)
 
