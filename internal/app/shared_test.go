@@ -196,10 +196,10 @@ func TestTooFewReplicasHaveIt(t *testing.T) {
 	replica.Signal(syscall.SIGSTOP)
 	t.Cleanup(func() { replica.Signal(syscall.SIGCONT) })
 	n := notification("HighLatency", firing("checkout"), firing("search"))
-	for name, posted := range map[string]*relay.Notification{"new": n, "a copy of what was refused": n, "a copy": before} {
+	for _, posted := range []*relay.Notification{before, n, n} { // a copy, something new, and a copy of what was refused
 		code, answer := p.post(t, "/webhook", posted)
-		require.Equal(t, http.StatusServiceUnavailable, code, name)
-		require.NotContains(t, answer["error"], server.Address, name)
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		require.NotContains(t, answer["error"], server.Address)
 	}
 
 	replica.Signal(syscall.SIGCONT)
