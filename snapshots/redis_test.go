@@ -21,7 +21,7 @@ import (
 // openRedis returns a store in a Redis, under a namespace of its own.
 func openRedis(t *testing.T, registry prometheus.Registerer, addresses ...string) *snapshots.Redis {
 	t.Helper()
-	db, err := redisdb.New(redisdb.Options{Addresses: addresses})
+	db, err := redisdb.New(redisdb.Options{Addresses: addresses, Timeout: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return snapshots.NewRedis(db, snapshots.RedisOptions{Namespace: t.Name(), Registerer: registry})

@@ -45,7 +45,7 @@ storage: {redis: {addresses: [%q]}}
 route: {receiver: ops}
 receivers:
   - name: ops
-    wecom_configs: [{url: %q, timeout: 1s, rate_limit: {messages: 0}}]
+    wecom_configs: [{url: %q, timeout: 3s, rate_limit: {messages: 0}}]
 `, redis.Address, strings.Replace(robot, vendors.URL(), vendor.URL, 1))
 	relay := func() *relayProcess {
 		dir := t.TempDir()
