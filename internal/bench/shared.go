@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -57,9 +58,26 @@ func (b *bench) replicas(ctx context.Context) (string, error) {
 		median(one, same)), nil
 }
 
-// afterRedisKill kills Redis under load, starts it again at once, and takes the time until something is delivered that was
-// posted after the kill.
+// afterRedisKill kills a Redis of its own under load, starts it again at once, and takes the time until something is
+// delivered that was posted after the kill.
 func (b *bench) afterRedisKill(ctx context.Context) (string, error) {
+	addr, err := freeAddress(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir, others := filepath.Join(b.dir, "killed"), b.redis
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	own, err := startRedis(ctx, dir, addr)
+	if err != nil {
+		return "", err
+	}
+	b.redis = own
+	defer func() {
+		_ = b.redis.kill()
+		b.redis = others
+	}()
 	r, err := b.startRelay(ctx, 1)
 	if err != nil {
 		return "", err
@@ -81,11 +99,11 @@ func (b *bench) afterRedisKill(ctx context.Context) (string, error) {
 		return "", err
 	}
 	killed := time.Now()
-	again, err := startRedis(ctx, b.dir, b.redis.url)
+	again, err := startRedis(ctx, dir, addr)
 	if err != nil {
 		return "", err
 	}
-	b.redis.cmd = again.cmd
+	b.redis = again
 	if err := b.reset(ctx, "since="+strconv.FormatInt(killed.UnixNano(), 10)); err != nil {
 		return "", err
 	}
