@@ -68,7 +68,7 @@ local function free(l)
     if stamp[2] then return tonumber(stamp[2]) + l.per end
     stamp = call('ZRANGE', P .. FLIGHT .. l.id, 0, 0, 'WITHSCORES')
   end
-  return tonumber(stamp[2]) or now + ARGV[5] -- what is taken in this claim is over last
+  return math.min(tonumber(stamp[2]) or math.huge, now + ARGV[5]) -- what this claim takes may be over first
 end
 
 -- room is how many slots are free for what is told lane by lane, without the reserve of three in twenty.

@@ -24,6 +24,7 @@ type sends struct {
 type send struct {
 	limiter string    // its key
 	kept    time.Time // until when it may count
+	until   time.Time // when its lease is over
 	ended   time.Time // zero while it is under way
 }
 
@@ -37,7 +38,7 @@ func (s *sends) began(now time.Time, batches []outbox.Batch, limits map[relay.Li
 	for _, b := range batches {
 		if limit, limited := limits[b.Limiter]; limited {
 			kept := b.Lease.Until.Add(max(limit.Per, leastKept))
-			s.known[b.Lease.Nonce] = send{limiter: hashed(string(b.Limiter)), kept: kept}
+			s.known[b.Lease.Nonce] = send{limiter: hashed(string(b.Limiter)), kept: kept, until: b.Lease.Until}
 		}
 	}
 	if now.Sub(s.swept) < leastKept {
@@ -88,8 +89,8 @@ func (s *sends) takeUnknown() bool {
 // sendArgs is how many arguments tell of a send.
 const sendArgs = 3
 
-// all are the arguments of the script that counts them: limiter, nonce, and how long ago each ended. What is under way
-// counts from now on.
+// all are the arguments of the script that counts them: limiter, nonce, and how long ago each ended, or its lease was over.
+// What is under way counts from now on.
 func (s *sends) all(now time.Time) []any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,8 +100,11 @@ func (s *sends) all(now time.Time) []any {
 			continue
 		}
 		var ago time.Duration
-		if !known.ended.IsZero() {
+		switch {
+		case !known.ended.IsZero():
 			ago = now.Sub(known.ended)
+		case known.until.Before(now): // and nobody settled it
+			ago = now.Sub(known.until)
 		}
 		args = append(args, known.limiter, nonce, ago.Microseconds())
 	}
