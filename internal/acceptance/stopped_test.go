@@ -31,7 +31,7 @@ func TestARelayStandsStill(t *testing.T) {
 		vendors.Handler().ServeHTTP(answer, r)
 		select {
 		case relay := <-stop:
-			relay.Signal(syscall.SIGSTOP)
+			relay.Freeze()
 			close(taken)
 		default:
 		}

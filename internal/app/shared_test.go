@@ -193,7 +193,7 @@ func TestTooFewReplicasHaveIt(t *testing.T) {
 		await(t, box, inbox, 1)
 	}
 
-	replica.Signal(syscall.SIGSTOP)
+	replica.Freeze()
 	t.Cleanup(func() { replica.Signal(syscall.SIGCONT) })
 	n := notification("HighLatency", firing("checkout"), firing("search"))
 	for _, posted := range []*relay.Notification{before, n, n} { // a copy, something new, and a copy of what was refused

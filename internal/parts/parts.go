@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,8 +24,8 @@ import (
 // patience bounds how long a program may take to start or to end.
 const patience = 2 * time.Minute
 
-// Binary finds a program by its name, or takes the path that it has found before. When there is none the test is skipped with the reason; in CI it fails, because there
-// `make test` has installed it.
+// Binary finds a program by its name, or takes the path that it has found before. When there is none the test is skipped
+// with the reason; in CI it fails, because there `make test` has installed it.
 func Binary(tb testing.TB, name string) string {
 	tb.Helper()
 	if filepath.IsAbs(name) {
@@ -107,6 +109,26 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal.
 func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Freeze stops the program where it stands, until a SIGCONT, and returns once none of its threads runs any more: one may go
+// on for a while after the signal was sent.
+func (p *Process) Freeze() {
+	p.Signal(syscall.SIGSTOP)
+	threads := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		stats, _ := filepath.Glob(threads)
+		if !slices.ContainsFunc(stats, runs) {
+			return
+		}
+	}
+}
+
+// runs tells whether the thread with this stat file, as proc(5) has it, is neither stopped (T) nor dead (Z, X).
+func runs(stat string) bool {
+	text, err := os.ReadFile(stat)
+	_, state, _ := strings.Cut(string(text), ") ")
+	return err == nil && strings.IndexAny(state, "TZX") != 0
+}
 
 // Kill ends the program at once, as a crash would, and waits for its end.
 func (p *Process) Kill() {

@@ -215,7 +215,7 @@ func TestADurableCallWaitsForReplicas(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "1", replica.Do(t, "GET", "{k}"))
 
-	replica.Signal(syscall.SIGSTOP)
+	replica.Freeze()
 	defer replica.Signal(syscall.SIGCONT)
 	_, err = run(t, db, increment, 1)
 	var short *redisdb.ShortError
@@ -244,7 +244,7 @@ func TestAStallEndsInTime(t *testing.T) {
 		return err
 	})
 
-	server.Signal(syscall.SIGSTOP)
+	server.Freeze()
 	_, err := run(t, db, increment, 1)
 	require.ErrorIs(t, err, redisdb.ErrUnavailable)
 	require.NotErrorIs(t, err, redisdb.ErrNotRun, "it may have run")

@@ -69,7 +69,7 @@ func (r *relay) disturb(t *testing.T, random *rand.Rand) {
 		r.start(t)
 	case 0:
 		at := time.Now()
-		r.process.Signal(syscall.SIGSTOP)
+		r.process.Freeze()
 		pause(t.Context(), upTo(random, sendTimeout*3/2))
 		r.process.Signal(syscall.SIGCONT)
 		r.kills = append(r.kills, soak.Kill{At: at, Back: time.Now(), Stall: true})

@@ -31,7 +31,7 @@ func TestMinAcks(t *testing.T) {
 	})
 	waiting := stats(t, v.Store).Pending
 
-	replica.Signal(syscall.SIGSTOP)
+	replica.Freeze()
 	t.Cleanup(func() { replica.Signal(syscall.SIGCONT) })
 	w := v.webhook()
 	for range 2 {

@@ -321,7 +321,7 @@ func testStall(t *testing.T) {
 	v := &victim{Store: s, t: t, server: server}
 	w := v.webhook()
 	v.accept()
-	v.server.Signal(syscall.SIGSTOP)
+	v.server.Freeze()
 	began := time.Now()
 	_, err := v.Accept(t.Context(), w)
 	require.ErrorIs(t, err, outbox.ErrUnavailable)
@@ -360,7 +360,7 @@ func testStopped(t *testing.T) {
 	v := newVictim(t)
 	w := v.accept()
 	held := v.claim(500 * time.Millisecond)[0]
-	v.server.Signal(syscall.SIGSTOP)
+	v.server.Freeze()
 	stopped := time.NewTimer(time.Second)
 	<-stopped.C
 	v.server.Signal(syscall.SIGCONT)

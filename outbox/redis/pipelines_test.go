@@ -32,7 +32,7 @@ func TestCallersShareRoundTrips(t *testing.T) {
 	scripts, trips := roundTrips(t, registry)
 	read := reads()
 
-	server.Signal(syscall.SIGSTOP) // so that they come at the same time, however busy this machine is
+	server.Freeze() // so that they come at the same time, however busy this machine is
 	var called, all sync.WaitGroup
 	for range webhooks {
 		w := v.webhook()
