@@ -42,7 +42,7 @@ func newScripts(db *redisdb.DB) scripts {
 		recall:  script("marks", "recall"),
 		queues:  script("queues"),
 		bind:    script("bind"),
-		claim:   script("lanes", "stamps", "limiters", "take", "fold", "shift", "claim"),
+		claim:   script("lanes", "stamps", "limiters", "leases", "lapse", "take", "fold", "shift", "claim"),
 		giveup:  script("lanes", "ending", "giveup"),
 		settle:  joint("lanes", "stamps", "ending", "settling", "settle"),
 		lift:    script("lanes", "lift"),
