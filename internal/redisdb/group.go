@@ -177,7 +177,7 @@ func (db *DB) pipe(
 	began := time.Now()
 	_, err := pipeline.Exec(ctx)
 	db.metrics.sent(scripts(runs), time.Since(began))
-	if sent := sentBy(runs, acks); err != nil && !anyFailed(sent) { // no connection, because the server refused it
+	if err != nil && !anyFailed(sentBy(runs, acks)) { // there was no connection, because the server refused it
 		err = fmt.Errorf("%w: %w", ErrNotRun, db.Fault(context.WithoutCancel(ctx), err))
 		for _, p := range calls {
 			p.end(nil, err)
