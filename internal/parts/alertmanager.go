@@ -51,6 +51,27 @@ type Alert struct {
 	GeneratorURL string            `json:"generatorURL,omitempty"`
 }
 
+// Resolved is the same alert, over now.
+func (a Alert) Resolved() Alert {
+	a.EndsAt = time.Now()
+	return a
+}
+
+// PostIncident posts two alerts of one group that fire together and are over one after the other. After each step it has told
+// take the next notification, and return how many alerts fire in it, until it is the one of the step: a busy Alertmanager
+// may tell of a step in two.
+func (am *Alertmanager) PostIncident(tb testing.TB, one, two Alert, told func() int) {
+	tb.Helper()
+	step := func(firing int, alerts ...Alert) {
+		am.Post(tb, alerts...)
+		for told() != firing {
+		}
+	}
+	step(2, one, two)
+	step(1, one.Resolved())
+	step(0, two.Resolved())
+}
+
 // Post posts alerts to the Alertmanager.
 func (am *Alertmanager) Post(tb testing.TB, alerts ...Alert) {
 	tb.Helper()

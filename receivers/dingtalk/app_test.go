@@ -59,13 +59,7 @@ func buildApp(t *testing.T, c dingtalk.Config, env relay.Env, api string) relay.
 
 // behindToken answers the token endpoint, and every other call by answer.
 func behindToken(answer http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/accessToken") {
-			receiverstest.Answer(http.StatusOK, tokenBody)(w, r)
-			return
-		}
-		answer(w, r)
-	}
+	return receiverstest.BehindToken("/accessToken", tokenBody, answer)
 }
 
 func TestAppContract(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/alertrelay/relay"
@@ -38,6 +39,17 @@ func Answer(status int, body string) http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body) //nolint:gosec // no browser reads the answers of a fake vendor
+	}
+}
+
+// BehindToken answers calls whose path ends in tokenPath with a token, and every other call by answer.
+func BehindToken(tokenPath, token string, answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, tokenPath) {
+			Answer(http.StatusOK, token)(w, r)
+			return
+		}
+		answer(w, r)
 	}
 }
 

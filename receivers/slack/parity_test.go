@@ -86,7 +86,7 @@ receivers:
 			}
 			one, two := alert("db-1", "first"), alert("db-2", "第二")
 			s := build(t, item(t, "api_url: "+server.URL+"\n"+explicit), receiverstest.Env(t, set(t)))
-			compare := func() relay.Notification {
+			compare := func() int {
 				requests := map[string]string{}
 				for range 2 {
 					select {
@@ -104,20 +104,9 @@ receivers:
 				})
 				require.Len(t, messages, 1)
 				require.Equal(t, bare(t, requests["/slack"]), bare(t, string(messages[0].Body)))
-				return n
+				return len(n.Alerts.Firing())
 			}
-			// A busy Alertmanager may tell of a step in two notifications, of which each is compared.
-			post := func(firing int, alerts ...parts.Alert) {
-				am.Post(t, alerts...)
-				for {
-					if n := compare(); len(n.Alerts.Firing()) == firing {
-						return
-					}
-				}
-			}
-			post(2, one, two)
-			post(1, resolved(one))
-			post(0, resolved(two))
+			am.PostIncident(t, one, two, compare)
 		})
 	}
 }
@@ -163,7 +152,7 @@ receivers:
 	two := one
 	two.Labels = map[string]string{"alertname": "Disk <full>", "severity": "critical", "instance": "db-2"}
 	var ref relay.Ref
-	for n, step := range [][]parts.Alert{{one}, {two}, {resolved(one), resolved(two)}} {
+	for n, step := range [][]parts.Alert{{one}, {two}, {one.Resolved(), two.Resolved()}} {
 		am.Post(t, step...)
 		var webhook string
 		var theirs *botCall
@@ -246,11 +235,6 @@ func recordCalls(t *testing.T, got chan<- botCall) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
-}
-
-func resolved(a parts.Alert) parts.Alert {
-	a.EndsAt = time.Now()
-	return a
 }
 
 func indent(text string, by int) string {

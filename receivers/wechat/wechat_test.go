@@ -224,10 +224,8 @@ receivers:
 		Annotations: map[string]string{"summary": "磁盘 <b> & 'full'"},
 		StartsAt:    time.Now().Add(-time.Minute), GeneratorURL: "http://prometheus.example.com/graph?a=b&c=d",
 	}
-	over := alert
-	over.EndsAt = time.Now()
 	setup := build(t, item(t, "api_url: "+server.URL+"/cgi-bin/\n"+yaml), wechat.Globals{})
-	for _, step := range []parts.Alert{alert, over} {
+	for _, step := range []parts.Alert{alert, alert.Resolved()} {
 		am.Post(t, step)
 		requests := map[string]string{}
 		for range 2 {

@@ -51,13 +51,7 @@ func buildApp(t *testing.T, c wecom.Config, env relay.Env, api string) relay.Set
 
 // behindToken answers the token endpoint, and every other call by answer.
 func behindToken(answer http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/gettoken") {
-			receiverstest.Answer(http.StatusOK, tokenBody)(w, r)
-			return
-		}
-		answer(w, r)
-	}
+	return receiverstest.BehindToken("/gettoken", tokenBody, answer)
 }
 
 func TestAppContract(t *testing.T) {
